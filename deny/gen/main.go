@@ -1,0 +1,80 @@
+// Command gen writes deny/reasons.go and docs/REASONS.md from spec/reasons.json.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"go/format"
+	"log"
+	"os"
+	"strings"
+)
+
+type row struct {
+	Code, Title, Client, Sentence string
+	Close, Status, Backend        int
+}
+
+func main() {
+	log.SetFlags(0)
+	data, err := os.ReadFile("../spec/reasons.json")
+	if err != nil {
+		log.Fatal(err)
+	}
+	var rows []row
+	if err := json.Unmarshal(data, &rows); err != nil {
+		log.Fatal(err)
+	}
+
+	var b bytes.Buffer
+	b.WriteString("// Code generated from spec/reasons.json by deny/gen; DO NOT EDIT.\n\npackage deny\n\nconst (\n")
+	for i, r := range rows {
+		typ := ""
+		if i == 0 {
+			typ = " Reason = iota + 1"
+		}
+		fmt.Fprintf(&b, "%s%s // %s: %d, HTTP %d. %s\n", name(r.Code), typ, r.Code, r.Close, r.Status, r.Sentence)
+	}
+	b.WriteString(")\n\nvar table = [...]row{\n{},\n")
+	for _, r := range rows {
+		fmt.Fprintf(&b, "{%q, %q, %d, %d, %d, %q, %q},\n", r.Code, r.Title, r.Close, r.Backend, r.Status, r.Client, r.Sentence)
+	}
+	b.WriteString("}\n")
+	src, err := format.Source(b.Bytes())
+	if err != nil {
+		log.Fatal(err)
+	}
+	write("reasons.go", src)
+
+	b.Reset()
+	b.WriteString("# Reasons\n\nGenerated from `spec/reasons.json`; edit that file and run `go generate ./deny`.\n\n")
+	b.WriteString("| code | close | HTTP | title | what a client does | backend leg | sentence |\n|---|---|---|---|---|---|---|\n")
+	for _, r := range rows {
+		fmt.Fprintf(&b, "| `%s` | %d | %d | %s | %s | %d | %s |\n", r.Code, r.Close, r.Status, r.Title, r.Client, r.Backend, r.Sentence)
+	}
+	write("../docs/REASONS.md", b.Bytes())
+}
+
+func write(file string, data []byte) {
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// name turns auth.ticket-used into AuthTicketUsed.
+func name(code string) string {
+	var b strings.Builder
+	for _, part := range strings.FieldsFunc(code, func(r rune) bool { return r == '.' || r == '-' }) {
+		switch part {
+		case "http", "url", "ws":
+			part = strings.ToUpper(part)
+		case "utf8":
+			part = "UTF8"
+		default:
+			part = strings.ToUpper(part[:1]) + part[1:]
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}
