@@ -1,0 +1,351 @@
+package ws
+
+import "encoding/binary"
+
+// Kind says what an [Event] is.
+type Kind uint8
+
+const (
+	None       Kind = iota // all input was consumed; more bytes are needed
+	Data                   // a chunk of a message
+	PingEvent              // answer with a Pong of the same payload
+	PongEvent              // possibly unsolicited
+	CloseEvent             // the peer said goodbye; nothing more is parsed
+)
+
+// Event is what one step of a [Parser] found.
+type Event struct {
+	Kind Kind
+	Op   Opcode // Data: Text or Binary; else the control frame's own
+
+	// Data: the first, the last chunk of the message. A message comes in any
+	// number of chunks, as the bytes arrive and as the peer fragmented it; only
+	// the last chunk of a message can be empty.
+	First, Last bool
+
+	// Data: the payload, unmasked in place, an alias of the input.
+	// Control frames: the payload, at most 125 bytes (of a close frame the
+	// reason alone), valid until the next call.
+	Data []byte
+
+	Code uint16 // CloseEvent: the close code, 1005 when there is none
+	Size uint64 // Data: bytes of the message up to and with this chunk
+}
+
+// Parser is an incremental reader of frames. Its zero value is a strict server
+// with the default limits. It never blocks and is not safe for concurrent use.
+// Fields that are exported may be changed between messages only.
+type Parser struct {
+	// Role is the role that we play: a Server wants masked frames.
+	Role Role
+
+	// State of the frame and of the message in progress.
+	end    fault  // the fault that ended the parser, none while it lives
+	flags  uint8  // see the constants below
+	op     Opcode // of the frame in progress
+	filled uint8  // bytes in head, or in control
+	text   UTF8   // of a text message in progress
+
+	// MaxMessage is the largest message accepted, in bytes. A bigger one ends
+	// with 1009 as soon as the header that announces it is complete. Not
+	// positive means 64 KiB.
+	MaxMessage int64
+
+	// MaxFragments is the largest number of frames of one message; one more
+	// ends with 1009. 0 means 128, a negative number none: only for a trusted
+	// peer that streams.
+	MaxFragments int
+
+	left    uint64            // payload bytes of the frame still to come
+	size    uint64            // payload bytes of the message so far
+	control *[MaxControl]byte // only while a control frame is in pieces
+	key     MaskKey           // turned to the next payload byte
+	frames  uint32            // of the message in progress
+	head    [MaxHeader]byte   // a header in pieces
+}
+
+const (
+	inFrame     uint8 = 1 << iota // the header is complete, the payload is not
+	finFrame                      // that frame has FIN
+	inMessage                     // a data frame without FIN was begun
+	delivered                     // a chunk of the message went out
+	textMessage                   // the message is text, else binary
+	closed                        // a close frame arrived
+)
+
+// Next consumes n bytes of b and says what they were. It must be called again
+// with b[n:] until the Kind is None, which means that all of b was consumed.
+// Data frames and control frames that are whole in b are unmasked in place, so b
+// must be the caller's to change.
+//
+// An error is an *[Error], is final and is repeated by every further call; the
+// chunk in which it was found is not delivered. After a CloseEvent all input is
+// swallowed with Kind None.
+func (p *Parser) Next(b []byte) (ev Event, n int, err error) {
+	switch {
+	case p.end != none:
+		return Event{}, 0, faults[p.end]
+	case p.flags&closed != 0:
+		p.control = nil
+		return Event{}, len(b), nil
+	case p.flags&inFrame == 0:
+		p.control = nil // its event was handled by now
+	}
+	for {
+		if p.flags&inFrame == 0 {
+			used, ok := p.header(b[n:])
+			n += used
+			if p.end != none {
+				return Event{}, n, faults[p.end]
+			}
+			if !ok {
+				return Event{}, n, nil
+			}
+		}
+		var used int
+		if p.op >= Close {
+			ev, used = p.controlFrame(b[n:])
+		} else {
+			ev, used = p.dataFrame(b[n:])
+		}
+		n += used
+		if p.end != none {
+			return Event{}, n, faults[p.end]
+		}
+		if ev.Kind != None || p.flags&inFrame != 0 {
+			return ev, n, nil
+		}
+	}
+}
+
+// InMessage says whether a message or a frame was begun and is not complete:
+// the peer owes bytes. Progress is measured while it is true.
+func (p *Parser) InMessage() bool { return p.flags&inMessage != 0 || p.InFrame() }
+
+// InFrame says whether a frame, even its header, was begun and is not complete.
+func (p *Parser) InFrame() bool {
+	return p.flags&closed == 0 && (p.flags&inFrame != 0 || p.filled > 0)
+}
+
+// header collects one frame header; ok means that it is complete and judged.
+func (p *Parser) header(b []byte) (used int, ok bool) {
+	h, had := b, int(p.filled)
+	if had > 0 {
+		h = p.head[:had+copy(p.head[had:], b)]
+	}
+	size, length := p.judge(h)
+	if p.end != none {
+		return 0, false
+	}
+	if len(h) < size {
+		copy(p.head[:], h)
+		p.filled = uint8(len(h))
+		return len(b), false
+	}
+	p.filled = 0
+	p.begin(h[:size], length)
+	return size - had, true
+}
+
+// judge looks at as much of a header as there is. Every rule is applied at the
+// first byte that can break it, in the order of the bytes, so that the verdict
+// does not depend on how they arrived. size is right from the second byte on.
+func (p *Parser) judge(h []byte) (size int, length uint64) {
+	if len(h) == 0 {
+		return 2, 0
+	}
+	if p.end = p.judgeFirst(h[0]); p.end != none || len(h) == 1 {
+		return 2, 0
+	}
+	masked := h[1]&0x80 != 0
+	if masked != (p.Role == Server) {
+		if p.end = faultUnmasked; masked {
+			p.end = faultMasked
+		}
+		return 2, 0
+	}
+	control := h[0]&0x08 != 0
+	length, size = uint64(h[1]&0x7f), 2
+	switch {
+	case length > MaxControl && control:
+		p.end = faultControlLong
+	case length == 126:
+		if size = 4; len(h) >= size {
+			length = uint64(binary.BigEndian.Uint16(h[2:]))
+			if length < 126 {
+				p.end = faultNotMinimal
+			}
+		}
+	case length == 127:
+		if size = 10; len(h) > 2 && h[2]&0x80 != 0 {
+			p.end = faultTopBit
+		} else if len(h) >= size {
+			length = binary.BigEndian.Uint64(h[2:])
+			if length <= 0xffff {
+				p.end = faultNotMinimal
+			}
+		}
+	}
+	if limit := p.maxMessage(); p.end == none && !control && len(h) >= size &&
+		(p.size > limit || length > limit-p.size) { // no sum that could wrap
+		p.end = faultTooBig
+	}
+	if masked {
+		size += 4
+	}
+	return size, length
+}
+
+// judgeFirst applies the rules on FIN, the reserved bits and the opcode.
+func (p *Parser) judgeFirst(c byte) fault {
+	fin, op := c&0x80 != 0, Opcode(c&0x0f)
+	switch {
+	case c&0x70 != 0:
+		return faultReserved
+	case op > Binary && op < Close || op > Pong:
+		return faultOpcode
+	case op >= Close:
+		if !fin {
+			return faultControlParts
+		}
+		return none
+	case op == Continuation && p.flags&inMessage == 0:
+		return faultOrphan
+	case op != Continuation && p.flags&inMessage != 0:
+		return faultInterleaved
+	}
+	switch limit := p.MaxFragments; {
+	case limit < 0:
+		return none
+	case limit == 0 && p.frames >= DefaultMaxFragments, limit > 0 && uint64(p.frames) >= uint64(limit):
+		return faultTooMany
+	}
+	return none
+}
+
+func (p *Parser) maxMessage() uint64 {
+	if p.MaxMessage <= 0 {
+		return DefaultMaxMessage
+	}
+	return uint64(p.MaxMessage)
+}
+
+// begin enters the frame whose header h was judged good.
+func (p *Parser) begin(h []byte, length uint64) {
+	p.op, p.left = Opcode(h[0]&0x0f), length
+	p.key = MaskKey{}
+	if p.Role == Server {
+		p.key = MaskKey(h[len(h)-4:])
+	}
+	p.flags = p.flags&^finFrame | inFrame
+	if h[0]&0x80 != 0 {
+		p.flags |= finFrame
+	}
+	if p.op >= Close {
+		return
+	}
+	if p.op != Continuation {
+		p.size, p.frames, p.text = 0, 0, UTF8{}
+		p.flags &^= delivered | textMessage
+		if p.op == Text {
+			p.flags |= textMessage
+		}
+	}
+	p.flags |= inMessage
+	if p.frames < 1<<32-1 {
+		p.frames++
+	}
+}
+
+// dataFrame takes what b has of the payload of the data frame in progress.
+func (p *Parser) dataFrame(b []byte) (ev Event, used int) {
+	if uint64(len(b)) > p.left {
+		b = b[:p.left]
+	}
+	if len(b) == 0 && p.left > 0 {
+		return Event{}, 0
+	}
+	p.key = Mask(b, p.key)
+	p.left -= uint64(len(b))
+	p.size += uint64(len(b))
+	last := false
+	if p.left == 0 {
+		p.flags &^= inFrame
+		last = p.flags&finFrame != 0
+	}
+	op := Binary
+	if p.flags&textMessage != 0 {
+		op = Text
+	}
+	if op == Text && (!p.text.Write(b) || last && !p.text.Complete()) {
+		p.end = faultText
+		return Event{}, len(b)
+	}
+	if len(b) == 0 && !last {
+		return Event{}, 0 // an empty fragment says nothing
+	}
+	ev = Event{Kind: Data, Op: op, First: p.flags&delivered == 0, Last: last, Data: b, Size: p.size}
+	p.flags |= delivered
+	if last {
+		p.flags &^= inMessage | delivered
+		p.size, p.frames = 0, 0
+	}
+	return ev, len(b)
+}
+
+// controlFrame takes what b has of the payload of the control frame in
+// progress, and reports the frame once it is whole.
+func (p *Parser) controlFrame(b []byte) (ev Event, used int) {
+	if uint64(len(b)) > p.left {
+		b = b[:p.left]
+	}
+	payload := b
+	if p.control != nil || uint64(len(b)) < p.left {
+		if len(b) == 0 {
+			return Event{}, 0
+		}
+		if p.control == nil {
+			p.control = new([MaxControl]byte)
+		}
+		p.filled += uint8(copy(p.control[p.filled:], b))
+		payload = p.control[:p.filled]
+	}
+	if p.left -= uint64(len(b)); p.left > 0 {
+		return Event{}, len(b)
+	}
+	p.flags &^= inFrame
+	p.filled = 0
+	p.key = Mask(payload, p.key)
+	ev = Event{Op: p.op, Data: payload}
+	switch p.op {
+	case Ping:
+		ev.Kind = PingEvent
+	case Pong:
+		ev.Kind = PongEvent
+	default:
+		ev.Kind = CloseEvent
+		p.flags |= closed
+		p.end = ev.split()
+	}
+	return ev, len(b)
+}
+
+// split takes the code of a close frame out of its payload.
+func (ev *Event) split() fault {
+	if len(ev.Data) == 0 {
+		ev.Code = noCode
+		return none
+	}
+	if len(ev.Data) == 1 {
+		return faultCloseShort
+	}
+	ev.Code, ev.Data = binary.BigEndian.Uint16(ev.Data), ev.Data[2:]
+	if !ValidCloseCode(ev.Code) {
+		return faultCloseCode
+	}
+	var text UTF8
+	if !text.Write(ev.Data) || !text.Complete() {
+		return faultCloseText
+	}
+	return none
+}
