@@ -1,0 +1,229 @@
+package jwt
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/auth"
+	"github.com/sallyport/sallyport/deny"
+)
+
+// maxName bounds what is kept with every connection and every revocation.
+const maxName = 512
+
+// plain decodes an object that passed the strict checks, numbers kept as text.
+func plain(data []byte) (map[string]any, error) {
+	if _, err := object(data); err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var m map[string]any
+	return m, dec.Decode(&m)
+}
+
+// judge applies the claims rules to a token whose signature verified. The end
+// comes last, so that "expired" is only said of a token that is good otherwise.
+func (v *Verifier) judge(t *parsed, now time.Time) (auth.Identity, error) {
+	var none auth.Identity
+	claims, err := object(t.payload)
+	if err != nil {
+		return none, invalid("payload: %w", err)
+	}
+	id := auth.Identity{Method: "jwt", Issuer: v.config.Issuer, Audience: v.config.Audience}
+	if iss, _ := asString(claims["iss"]); iss != v.config.Issuer {
+		return none, invalid("another issuer")
+	}
+	if !forAudience(claims["aud"], v.config.Audience) {
+		return none, invalid("another audience")
+	}
+	if err := otherKind(claims); err != nil {
+		return none, invalid("%w", err)
+	}
+	if id.Subject, _ = asString(claims["sub"]); !text(id.Subject, maxName) {
+		return none, invalid("no usable sub")
+	}
+	if id.Session, err = optional(claims, "sid"); err != nil {
+		return none, invalid("%w", err)
+	}
+	if id.Credential, err = optional(claims, "jti"); err != nil {
+		return none, invalid("%w", err)
+	}
+	if id.Credential == "" {
+		id.Credential = CredentialID(string(t.signed) + ".")
+	}
+	if id.Scopes, err = scopes(claims); err != nil {
+		return none, invalid("%w", err)
+	}
+	return v.judgeTime(claims, id, now)
+}
+
+func (v *Verifier) judgeTime(claims map[string]json.RawMessage, id auth.Identity, now time.Time) (auth.Identity, error) {
+	var none auth.Identity
+	var nbf time.Time
+	var err error
+	if id.Expires, err = date(claims, "exp"); err != nil || id.Expires.IsZero() {
+		return none, invalid("no usable exp")
+	}
+	if nbf, err = date(claims, "nbf"); err != nil {
+		return none, invalid("%w", err)
+	}
+	if id.IssuedAt, err = date(claims, "iat"); err != nil {
+		return none, invalid("%w", err)
+	}
+	if nbf.After(now.Add(leeway)) || id.IssuedAt.After(now.Add(leeway)) {
+		return none, invalid("not valid yet")
+	}
+	if left := id.Expires.Sub(now); left > v.config.MaxLifetime {
+		return none, invalid("%s left, more than %s", left, v.config.MaxLifetime)
+	}
+	end, err := v.strength(claims, now)
+	if err != nil {
+		return none, invalid("%w", err)
+	}
+	if !now.Before(id.Expires) {
+		return none, deny.Because(deny.AuthExpired, fmt.Errorf("jwt: ended %s ago", now.Sub(id.Expires)))
+	}
+	if !end.IsZero() {
+		if !now.Before(end) {
+			return none, deny.Because(deny.AuthExpired, errors.New("jwt: auth_time is too long ago"))
+		}
+		if end.Before(id.Expires) {
+			id.Expires = end
+		}
+	}
+	return id, nil
+}
+
+// strength checks how the user signed in. end is when that is too long ago; zero
+// if it does not matter.
+func (v *Verifier) strength(claims map[string]json.RawMessage, now time.Time) (end time.Time, err error) {
+	if len(v.config.ACR) > 0 {
+		if acr, _ := asString(claims["acr"]); !slices.Contains(v.config.ACR, acr) || acr == "" {
+			return end, errors.New("acr is none of those demanded")
+		}
+	}
+	amr, _ := asStrings(claims["amr"])
+	for _, want := range v.config.AMR {
+		if !slices.Contains(amr, want) {
+			return end, fmt.Errorf("amr lacks %q", want)
+		}
+	}
+	if v.config.AuthAge > 0 {
+		at, err := date(claims, "auth_time")
+		if err != nil || at.IsZero() || at.After(now.Add(leeway)) {
+			return end, errors.New("no usable auth_time")
+		}
+		return at.Add(v.config.AuthAge), nil
+	}
+	return end, nil
+}
+
+// otherKind recognises tokens that are signed by the same keys and are no access
+// tokens: OpenID Connect ID tokens by the hashes that only they have, those of
+// Keycloak and Cognito by their own marks, and tokens bound to a key.
+func otherKind(claims map[string]json.RawMessage) error {
+	for _, name := range []string{"at_hash", "c_hash", "s_hash"} {
+		if _, ok := claims[name]; ok {
+			return fmt.Errorf("an ID token (it has %s) is no access token", name)
+		}
+	}
+	if _, ok := claims["events"]; ok {
+		return errors.New("a security event or logout token is no access token")
+	}
+	if use, _ := asString(claims["token_use"]); use == "id" {
+		return errors.New("an ID token (token_use) is no access token")
+	}
+	switch typ, _ := asString(claims["typ"]); strings.ToLower(typ) {
+	case "id", "refresh", "offline", "logout":
+		return fmt.Errorf("a token of the kind %q is no access token", typ)
+	}
+	if _, ok := claims["cnf"]; ok {
+		return errors.New("bound to a key (cnf), which a bearer token cannot prove")
+	}
+	return nil
+}
+
+// forAudience reports whether want is aud or a member of it. A list with
+// anything else than strings is none.
+func forAudience(raw json.RawMessage, want string) bool {
+	if one, ok := asString(raw); ok {
+		return one == want
+	}
+	list, ok := asStrings(raw)
+	return ok && slices.Contains(list, want)
+}
+
+// optional reads a string claim that may be absent.
+func optional(claims map[string]json.RawMessage, name string) (string, error) {
+	raw, ok := claims[name]
+	if !ok {
+		return "", nil
+	}
+	s, ok := asString(raw)
+	if !ok || !text(s, maxName) {
+		return "", fmt.Errorf("%s is not a string of 1 to %d bytes", name, maxName)
+	}
+	return s, nil
+}
+
+// scopes joins scope (RFC 8693, section 4.2: one string) and scp (a list or a
+// string, as some issuers write it), sorted and without doubles.
+func scopes(claims map[string]json.RawMessage) ([]string, error) {
+	var out []string
+	for _, name := range []string{"scope", "scp"} {
+		raw, ok := claims[name]
+		if !ok {
+			continue
+		}
+		list, ok := asStrings(raw)
+		if !ok {
+			s, ok := asString(raw)
+			if !ok {
+				return nil, fmt.Errorf("%s is neither a string nor a list of strings", name)
+			}
+			list = strings.FieldsFunc(s, func(c rune) bool { return c == ' ' })
+		}
+		for _, s := range list {
+			if !text(s, maxName) || strings.Contains(s, " ") {
+				return nil, fmt.Errorf("%s has an unusable member", name)
+			}
+		}
+		out = append(out, list...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// date reads a NumericDate (RFC 7519, section 2): a JSON number of seconds,
+// perhaps with a fraction, from 1970 to the year 9999. Absent is the zero time.
+func date(claims map[string]json.RawMessage, name string) (time.Time, error) {
+	raw, ok := claims[name]
+	if !ok {
+		return time.Time{}, nil
+	}
+	const lastSecond = 253402300799 // 9999-12-31T23:59:59Z
+	bad := fmt.Errorf("%s is not a time in seconds", name)
+	if len(raw) > 32 || raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+		return time.Time{}, bad
+	}
+	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+		if n < 0 || n > lastSecond {
+			return time.Time{}, bad
+		}
+		return time.Unix(n, 0), nil
+	}
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || math.IsNaN(f) || f < 0 || f > lastSecond {
+		return time.Time{}, bad
+	}
+	whole, part := math.Modf(f)
+	return time.Unix(int64(whole), int64(part*1e9)), nil
+}
