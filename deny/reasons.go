@@ -25,6 +25,7 @@ const (
 	PeerLost                             // peer.lost: 4209, HTTP 408. The peer stopped answering.
 	PeerClosed                           // peer.closed: 1000, HTTP 499. The peer closed the connection.
 	RouteDone                            // route.done: 1000, HTTP 503. The conversation is over.
+	RouteStuck                           // route.stuck: 1011, HTTP 503. What answers this connection stopped taking messages.
 	BackendLost                          // backend.lost: 4220, HTTP 502. The backend ended the connection without saying why.
 	BackendClosed                        // backend.closed: 1000, HTTP 502. The backend closed the connection.
 	BackendUnreachable                   // backend.unreachable: 4221, HTTP 502. The backend could not be reached.
@@ -79,6 +80,7 @@ var table = [...]row{
 	{"peer.lost", "Peer lost", 4209, 1001, 408, "later", "The peer stopped answering."},
 	{"peer.closed", "Closed", 1000, 1001, 499, "never", "The peer closed the connection."},
 	{"route.done", "Done", 1000, 1000, 503, "never", "The conversation is over."},
+	{"route.stuck", "Internal error", 1011, 1001, 503, "later", "What answers this connection stopped taking messages."},
 	{"backend.lost", "Backend lost", 4220, 1001, 502, "later", "The backend ended the connection without saying why."},
 	{"backend.closed", "Closed", 1000, 1000, 502, "never", "The backend closed the connection."},
 	{"backend.unreachable", "Backend unreachable", 4221, 1001, 502, "later", "The backend could not be reached."},

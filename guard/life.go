@@ -1,0 +1,220 @@
+package guard
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/sallyport/sallyport/deny"
+)
+
+// Life is the clock of one connection: what it is told of bytes and messages,
+// and what follows when time passes. Times are monotonic, as durations since
+// the connection began; only the credential's end is wall-clock time, because a
+// credential says so.
+type Life struct {
+	// Set once at admission.
+	config *Config
+	base   time.Time
+
+	// pace is owned by the event in progress.
+	pace pace
+
+	// Written by renewal, read by tick.
+	expires atomic.Int64 // wall clock, Unix nanoseconds; 0 = never
+
+	// Written by readable and send, read by tick.
+	heard     atomic.Int64 // when bytes last arrived
+	data      atomic.Int64 // when a data message last counted
+	begun     atomic.Int64 // start of the progress window of an unfinished message; 0 = none
+	progress  atomic.Int64 // bytes that arrived in that window
+	resumeAt  atomic.Int64 // the rate pauses reading until then; 0 = not paused
+	throttled atomic.Int64 // when the rate was first exceeded in this spell; 0 = not
+	blocked   atomic.Int64 // since when the route takes no messages; 0 = it does
+
+	// Owned by tick.
+	pinged time.Duration // when the last unanswered ping was sent; 0 = none
+}
+
+// Begin starts the life of a connection whose credential ends at expires (zero:
+// never). c must have been filled.
+func (l *Life) Begin(c *Config, expires time.Time) {
+	l.config, l.base = c, time.Now()
+	l.pace = newPace(c, 0)
+	l.Extend(expires)
+}
+
+// now is never 0, so that 0 can mean "not".
+func (l *Life) now() time.Duration { return max(time.Since(l.base), 1) }
+
+// Config returns the limits in force.
+func (l *Life) Config() *Config { return l.config }
+
+// Extend sets the credential's end anew.
+func (l *Life) Extend(expires time.Time) {
+	if expires.IsZero() {
+		l.expires.Store(0)
+	} else {
+		l.expires.Store(expires.UnixNano())
+	}
+}
+
+// End is when the connection ends at the latest, and why.
+func (l *Life) End() (time.Time, deny.Reason) {
+	end := l.base.Add(l.config.MaxLife)
+	if at := l.expires.Load(); at != 0 && time.Unix(0, at).Before(end) {
+		return time.Unix(0, at), deny.AuthExpired
+	}
+	return end, deny.GuardMaxLife
+}
+
+// Heard notes that n bytes arrived. unfinished says that a message or frame has
+// begun and not ended. If alarm is not zero, Tick must be called then.
+func (l *Life) Heard(n int, unfinished bool) (alarm time.Time) {
+	now := l.now()
+	l.heard.Store(int64(now))
+	if !unfinished {
+		l.begun.Store(0)
+		return time.Time{}
+	}
+	l.progress.Add(int64(n))
+	if l.begun.Load() != 0 {
+		return time.Time{}
+	}
+	l.progress.Store(0)
+	l.begun.Store(int64(now))
+	return l.base.Add(now + progressWindow)
+}
+
+// Data notes a data message, or a part of one, that counts against Idle.
+func (l *Life) Data(fromClient bool) {
+	if fromClient || !l.config.IdleClient {
+		l.data.Store(int64(l.now()))
+	}
+}
+
+// Spend charges the client's rates. If alarm is not zero, reading must pause
+// until Tick, called then, resumes it; or the connection must end.
+func (l *Life) Spend(messages, bytes int) (alarm time.Time, end deny.Reason) {
+	now := l.now()
+	wait := l.pace.spend(now, messages, bytes)
+	if l.pace.since < 0 {
+		l.throttled.Store(0)
+		return time.Time{}, 0
+	}
+	l.throttled.Store(max(int64(l.pace.since), 1))
+	if wait == 0 {
+		return time.Time{}, 0
+	}
+	if now-l.pace.since >= maxThrottle {
+		return time.Time{}, deny.GuardTooFast
+	}
+	l.resumeAt.Store(int64(now + wait))
+	return l.base.Add(min(now+wait, l.pace.since+maxThrottle)), 0
+}
+
+// Blocked notes that the route stopped taking messages; Tick must be called at
+// alarm.
+func (l *Life) Blocked() (alarm time.Time) {
+	now := l.now()
+	l.blocked.CompareAndSwap(0, int64(now))
+	return l.base.Add(now + l.config.RouteWait)
+}
+
+// Unblocked notes that the route takes messages again.
+func (l *Life) Unblocked() {
+	l.heard.Store(int64(l.now())) // the peer was not listened to
+	l.blocked.Store(0)
+}
+
+// Due is what Tick asks of the connection.
+type Due struct {
+	End    deny.Reason // end it, unless 0
+	Ping   bool        // ask for a sign of life
+	Resume bool        // the rate allows reading again
+}
+
+// Tick says what is due now and when to ask next.
+func (l *Life) Tick() (due Due, next time.Time) {
+	now, c := l.now(), l.config
+	since := func(at int64) time.Duration { return now - time.Duration(at) }
+
+	end, why := l.End()
+	if !time.Now().Before(end) {
+		return Due{End: why}, time.Time{}
+	}
+	if since(l.data.Load()) >= c.Idle {
+		return Due{End: deny.GuardIdle}, time.Time{}
+	}
+	blocked, resumeAt := l.blocked.Load(), l.resumeAt.Load()
+	if blocked != 0 && since(blocked) >= c.RouteWait {
+		return Due{End: deny.RouteStuck}, time.Time{}
+	}
+	if resumeAt != 0 {
+		if now >= time.Duration(resumeAt) {
+			l.resumeAt.Store(0)
+			l.heard.Store(int64(now)) // the peer was not listened to
+			due.Resume = true
+			resumeAt = 0
+		} else if t := l.throttled.Load(); t != 0 && since(t) >= maxThrottle {
+			return Due{End: deny.GuardTooFast}, time.Time{}
+		}
+	}
+	if begun := l.begun.Load(); begun != 0 && blocked == 0 && resumeAt == 0 && since(begun) >= progressWindow {
+		if l.progress.Load() < progressBytes {
+			return Due{End: deny.GuardStalled}, time.Time{}
+		}
+		l.progress.Store(0)
+		l.begun.Store(int64(now))
+	}
+	if blocked == 0 && resumeAt == 0 { // the heartbeat measures the peer, so only while it is listened to
+		heard := time.Duration(l.heard.Load())
+		if heard >= l.pinged {
+			l.pinged = 0
+		}
+		switch {
+		case l.pinged != 0 && now-l.pinged >= c.PongWait:
+			return Due{End: deny.PeerLost}, time.Time{}
+		case l.pinged == 0 && now-heard >= c.Ping:
+			l.pinged = now
+			due.Ping = true
+		}
+	}
+	return due, l.next()
+}
+
+// First is when Tick must be called for the first time.
+func (l *Life) First() time.Time { return l.next() }
+
+// next is when Tick must be called again.
+func (l *Life) next() time.Time {
+	c := l.config
+	next, _ := l.End()
+	earlier := func(at int64, wait time.Duration) {
+		if t := l.base.Add(time.Duration(at) + wait); t.Before(next) {
+			next = t
+		}
+	}
+	earlier(l.data.Load(), c.Idle)
+	blocked, resumeAt := l.blocked.Load(), l.resumeAt.Load()
+	if blocked != 0 {
+		earlier(blocked, c.RouteWait)
+	}
+	if resumeAt != 0 {
+		earlier(resumeAt, 0)
+		if t := l.throttled.Load(); t != 0 {
+			earlier(t, maxThrottle)
+		}
+	}
+	if blocked == 0 && resumeAt == 0 {
+		if begun := l.begun.Load(); begun != 0 {
+			earlier(begun, progressWindow)
+		}
+		heard := l.heard.Load()
+		if l.pinged != 0 && heard < int64(l.pinged) {
+			earlier(int64(l.pinged), c.PongWait)
+		} else {
+			earlier(heard, c.Ping)
+		}
+	}
+	return next
+}

@@ -1,0 +1,390 @@
+package link
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/ws"
+)
+
+// Sizes in bytes.
+const (
+	frameSize   = 16 << 10  // payload of the largest frame sent: a stop waits for no more
+	segmentSize = 32 << 10  // handed to the socket in one write: whole frames
+	highWater   = 64 << 10  // Above: the source should pause
+	maxQueue    = 256 << 10 // nothing more is accepted until it falls below
+)
+
+// Errors of sending.
+var (
+	ErrSlow   = errors.New("the peer does not read")
+	ErrFull   = errors.New("the queue is full")
+	ErrBudget = errors.New("the memory for queued messages is used up")
+	ErrClosed = errors.New("the connection has ended")
+)
+
+// Budget bounds the bytes held for all links together.
+type Budget struct {
+	max  atomic.Int64
+	held atomic.Int64
+}
+
+// NewBudget returns a budget of so many bytes.
+func NewBudget(bytes int64) *Budget {
+	b := &Budget{}
+	b.max.Store(bytes)
+	return b
+}
+
+// SetMax changes the bound.
+func (b *Budget) SetMax(bytes int64) { b.max.Store(bytes) }
+
+// Take reserves n bytes, or reports that there are none.
+func (b *Budget) Take(n int) bool {
+	if b == nil {
+		return true
+	}
+	if b.held.Add(int64(n)) > b.max.Load() {
+		b.held.Add(int64(-n))
+		return false
+	}
+	return true
+}
+
+// Give returns n bytes.
+func (b *Budget) Give(n int) {
+	if b != nil {
+		b.held.Add(int64(-n))
+	}
+}
+
+// Held is how many bytes are reserved.
+func (b *Budget) Held() int64 { return b.held.Load() }
+
+// outbox is the queue of a link. While there is something to send, one
+// goroutine sends it, a segment a write; then it ends.
+type outbox struct {
+	link *Link
+
+	mu       sync.Mutex // guards everything below; not held while the socket is written
+	head     []byte     // goes before all else: the 101, and at the end the close frame
+	queue    [][]byte   // segments: whole frames each
+	queued   int        // bytes in queue, and of the segment being written
+	answer   []byte     // at most one pong waits
+	started  bool
+	writing  bool // the goroutine exists
+	finished bool // what is in head and queue is the last
+	written  bool // … and was handed to the kernel
+	failed   bool // the socket no longer takes anything
+	gone     bool // the reader has ended
+	released bool
+	above    bool
+	room     chan struct{} // closed when above becomes false; nil if nobody waits
+}
+
+// Send queues a message in frames of at most 16 KiB.
+func (l *Link) Send(op ws.Opcode, data []byte) error {
+	return l.SendPart(op, true, true, data)
+}
+
+// SendPart queues a part of a message. The parts of one message must come in
+// order, from one goroutine, with no other message between them.
+func (l *Link) SendPart(op ws.Opcode, first, last bool, data []byte) error {
+	o := &l.out
+	frames := max(1, (len(data)+frameSize-1)/frameSize)
+	size := len(data) + frames*ws.HeaderSize(l.config.Role, frameSize)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.accept(size, first); err != nil {
+		return err
+	}
+	held := o.queued
+	for more := true; more; first = false {
+		part := data
+		if len(part) > frameSize {
+			part = data[:frameSize]
+		}
+		data = data[len(part):]
+		more = len(data) > 0
+		frameOp := op
+		if !first {
+			frameOp = ws.Continuation
+		}
+		seg := o.segment(len(part) + ws.HeaderSize(l.config.Role, uint64(len(part))))
+		before := len(*seg)
+		*seg = ws.AppendFrame(*seg, l.config.Role, last && !more, frameOp, part)
+		o.queued += len(*seg) - before
+	}
+	l.config.Budget.Give(size - (o.queued - held))
+	o.noteAbove()
+	o.wake()
+	return nil
+}
+
+// SendFrames queues whole frames that were made for this role, such as one
+// message for many links.
+func (l *Link) SendFrames(frames []byte) error {
+	o := &l.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.accept(len(frames), true); err != nil {
+		return err
+	}
+	seg := o.segment(len(frames))
+	*seg = append(*seg, frames...)
+	o.queued += len(frames)
+	o.noteAbove()
+	o.wake()
+	return nil
+}
+
+// Ping asks the peer for a sign of life.
+func (l *Link) Ping() {
+	l.SendFrames(ws.AppendFrame(nil, l.config.Role, true, ws.Ping, nil))
+}
+
+// Above reports that more than 64 KiB wait to be sent. Whoever feeds the link
+// should then pause until Drained, asking Above once more after pausing.
+func (l *Link) Above() bool {
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	return l.out.above
+}
+
+// Room returns a channel that is closed when Above is or has become false.
+func (l *Link) Room() <-chan struct{} {
+	o := &l.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.room == nil {
+		o.room = make(chan struct{})
+		if !o.above || o.finished {
+			o.makeRoom()
+		}
+	}
+	room := o.room
+	if room == nil {
+		room = closedRoom
+	}
+	return room
+}
+
+var closedRoom = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (o *outbox) makeRoom() {
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
+	}
+}
+
+// accept reserves size bytes. Later parts of a message that was begun are
+// always accepted, as far as the budget goes.
+func (o *outbox) accept(size int, first bool) error {
+	switch {
+	case o.finished:
+		return ErrClosed
+	case first && o.queued >= maxQueue:
+		return ErrFull
+	case !o.link.config.Budget.Take(size):
+		return ErrBudget
+	}
+	return nil
+}
+
+// segment returns the segment that has room for a frame of n bytes.
+func (o *outbox) segment(n int) *[]byte {
+	if last := len(o.queue) - 1; last >= 0 && len(o.queue[last])+n <= segmentSize {
+		return &o.queue[last]
+	}
+	o.queue = append(o.queue, make([]byte, 0, n))
+	return &o.queue[len(o.queue)-1]
+}
+
+func (o *outbox) noteAbove() {
+	if o.queued > highWater {
+		o.above = true
+	}
+}
+
+// pong replaces the pong that waits, if any (RFC 6455, section 5.5.3).
+func (o *outbox) pong(payload []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.finished {
+		return
+	}
+	o.answer = ws.AppendFrame(o.answer[:0], o.link.config.Role, true, ws.Pong, payload)
+	o.wake()
+}
+
+func (o *outbox) start() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.started = true
+	o.wake()
+}
+
+// finish drops what is queued, except bytes that must precede any frame, and
+// makes last the end of all. A nil last is none.
+func (o *outbox) finish(last []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drop()
+	o.finished = true
+	o.makeRoom()
+	if last == nil {
+		o.head, o.failed = nil, true
+	} else {
+		o.head = append(o.head, last...)
+		o.link.socket.SetWriteDeadline(time.Now().Add(Linger))
+	}
+	o.wake()
+}
+
+func (o *outbox) drop() {
+	for _, seg := range o.queue {
+		o.queued -= len(seg)
+		o.link.config.Budget.Give(len(seg))
+	}
+	o.queue, o.answer = nil, nil
+}
+
+// wake starts the goroutine if there is work and none works on it.
+func (o *outbox) wake() {
+	if o.started && !o.writing && !o.written && (o.finished || len(o.queue) > 0 || len(o.answer) > 0 || len(o.head) > 0) {
+		o.writing = true
+		o.link.config.Writers.Go(o.write)
+	}
+}
+
+// next takes what the next write sends; nil if there is nothing.
+func (o *outbox) next() (bytes []byte, counted int) {
+	if len(o.head) > 0 {
+		bytes, o.head = o.head, nil
+	}
+	if len(o.answer) > 0 {
+		bytes, o.answer = append(bytes, o.answer...), o.answer[:0]
+	}
+	if len(o.queue) > 0 {
+		seg := o.queue[0]
+		o.queue[0] = nil
+		o.queue = o.queue[1:]
+		counted = len(seg)
+		if bytes == nil {
+			bytes = seg
+		} else {
+			bytes = append(bytes, seg...)
+		}
+	}
+	return bytes, counted
+}
+
+// write is the goroutine: it ends when there is nothing more to send.
+func (o *outbox) write() {
+	l := o.link
+	o.mu.Lock()
+	for {
+		var bytes []byte
+		var counted int
+		if !o.failed {
+			bytes, counted = o.next()
+		}
+		if bytes == nil {
+			break
+		}
+		if !o.finished {
+			l.socket.SetWriteDeadline(time.Now().Add(l.config.WriteWait))
+		}
+		o.mu.Unlock()
+		n, err := l.socket.Write(bytes)
+		l.sent.Add(int64(n))
+		o.mu.Lock()
+		o.queued -= counted
+		l.config.Budget.Give(counted)
+		drained := o.above && o.queued < highWater/2
+		if drained {
+			o.above = false
+			o.makeRoom()
+		}
+		if err != nil {
+			o.failed = true
+			o.drop()
+		}
+		if drained || err != nil {
+			o.mu.Unlock()
+			if err != nil {
+				o.report(err)
+			}
+			if drained {
+				l.owner.Drained()
+			}
+			o.mu.Lock()
+		}
+	}
+	if !o.finished { // there may be more to send later
+		o.writing = false
+		o.mu.Unlock()
+		return
+	}
+	o.written = true
+	tell := !o.failed && !o.gone
+	o.mu.Unlock()
+	if tell {
+		closeWrite(l.socket)
+	}
+	o.mu.Lock()
+	o.writing = false
+	o.release()
+}
+
+func (o *outbox) report(err error) {
+	if isTimeout(err) {
+		err = ErrSlow
+	}
+	if !o.link.closing.Load() {
+		o.link.owner.Failed(err)
+	}
+	o.link.Reset() // if the owner did neither Close nor Reset
+}
+
+// readerGone is called when reading has ended, after which the socket is closed
+// as soon as the writer has ended too. A peer that did not end the connection
+// in time, and one that takes nothing, is not waited for.
+func (o *outbox) readerGone(err error) {
+	o.mu.Lock()
+	o.gone = true
+	switch {
+	case !o.writing:
+		o.release()
+		return
+	case o.written: // the writer is saying goodbye below
+		under(o.link.socket).Close()
+	case isTimeout(err):
+		Abort(o.link.socket)
+	}
+	o.mu.Unlock()
+}
+
+// release closes the socket once both sides have ended. It is called with mu
+// held and unlocks it.
+func (o *outbox) release() {
+	done := o.gone && !o.writing && !o.released
+	if done {
+		o.released = true
+		o.drop()
+	}
+	failed := o.failed
+	o.mu.Unlock()
+	if !done {
+		return
+	}
+	if failed {
+		Abort(o.link.socket)
+	} else {
+		under(o.link.socket).Close()
+	}
+	o.link.owner.Released()
+}
