@@ -41,10 +41,10 @@ func (p *Policy) CheckHandshake(r *http.Request) (origin string, err error) {
 	if p.without != AllowBearer {
 		return "", untrusted("no origin")
 	}
-	if bearerOnly(r.Header) || ticketOnly(r.Header) {
+	if bearerOnly(r.Header) || offersTicket(r.Header) && !cookies(r.Header) {
 		return None, nil
 	}
-	return "", untrusted("no origin, and no bearer or ticket as the only credential")
+	return "", untrusted("no origin, and neither a bearer nor a ticket without cookies")
 }
 
 // CheckRequest does the same for an ordinary HTTP request on a gate's path. One
@@ -97,7 +97,7 @@ func single(h http.Header, name string) (value string, present bool, err error) 
 // program attached, and no cookie and no ticket is there beside it.
 func bearerOnly(h http.Header) bool {
 	value, present, err := single(h, "Authorization")
-	if err != nil || !present || cookies(h) || tickets(h) > 0 {
+	if err != nil || !present || cookies(h) || offersTicket(h) {
 		return false
 	}
 	scheme, token, _ := strings.Cut(value, " ")
@@ -108,21 +108,16 @@ func bearerOnly(h http.Header) bool {
 	return false
 }
 
-// ticketOnly reports whether one ticket is offered, and no cookie and no
-// Authorization is there beside it.
-func ticketOnly(h http.Header) bool {
-	return tickets(h) == 1 && !cookies(h) && len(h.Values("Authorization")) == 0
-}
-
 func cookies(h http.Header) bool { return len(h.Values("Cookie")) > 0 }
 
-func tickets(h http.Header) (n int) {
+// offersTicket does not count tickets: several credentials are refused by auth.
+func offersTicket(h http.Header) bool {
 	for _, line := range h.Values("Sec-WebSocket-Protocol") {
 		for token := range strings.SplitSeq(line, ",") {
 			if t, ok := strings.CutPrefix(strings.Trim(token, " \t"), ticketPrefix); ok && t != "" {
-				n++
+				return true
 			}
 		}
 	}
-	return n
+	return false
 }
