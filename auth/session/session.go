@@ -52,10 +52,7 @@ const (
 	maxSubject = 512
 	maxScopes  = 64
 	maxScope   = 128
-	maxCookie  = 64 // the length of the cookie's name
 )
-
-const prefix = "__Host-"
 
 // Config says how sessions are kept and presented.
 type Config struct {
@@ -66,7 +63,8 @@ type Config struct {
 	// Required.
 	Issuer string
 
-	// Cookie is the full name of the cookie. It must begin with "__Host-".
+	// Cookie is the full name of the cookie, up to 64 bytes. It must begin with
+	// "__Host-".
 	// Default "__Host-sallyport".
 	Cookie string
 
@@ -115,8 +113,8 @@ func New(c Config) (*Sessions, error) {
 	if s.issuer == "" {
 		mistake("Issuer is missing")
 	}
-	if !validCookie(s.cookie) {
-		mistake("Cookie (%q) must be %q and up to %d letters, digits, \"-\" or \"_\"", c.Cookie, prefix, maxCookie-len(prefix))
+	if err := cookie.CheckName(s.cookie); err != nil {
+		mistake("Cookie: %w", err)
 	}
 	if s.lifetime < time.Second || s.lifetime > MaxLifetime {
 		mistake("Lifetime (%s) must be 1s to %s", c.Lifetime, MaxLifetime)
@@ -128,12 +126,6 @@ func New(c Config) (*Sessions, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-func validCookie(name string) bool {
-	rest, ok := strings.CutPrefix(name, prefix)
-	return ok && rest != "" && len(name) <= maxCookie && strings.Trim(rest,
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 }
 
 // CookieName is the full name of the cookie.
@@ -181,11 +173,18 @@ func (s *Sessions) Login(ctx context.Context, w http.ResponseWriter, r *http.Req
 //
 // Without a session cookie it returns an error wrapping
 // [auth.ErrNoCredentials]; a session that has already ended is
-// auth.signed-out, a malformed cookie auth.invalid. The cookie is cleared in all
-// these cases. If the store fails it denies with auth.unavailable and leaves the
-// cookie, since the session still lives.
+// auth.signed-out, a malformed or doubled cookie auth.invalid. The cookie is
+// cleared in all these cases. A cookie that is only shadowed by one of another
+// name ends its session all the same: a sibling host must not be able to keep
+// users signed in. If the store fails it denies with auth.unavailable and leaves
+// the cookie, since the session still lives.
 func (s *Sessions) Logout(ctx context.Context, w http.ResponseWriter, r *http.Request) (auth.Identity, error) {
 	key, err := s.presented(r)
+	if errors.Is(err, cookie.ErrAmbiguous) {
+		if own := r.CookiesNamed(s.cookie); len(own) == 1 && wellFormed(own[0].Value) {
+			key, err = sha256.Sum256([]byte(own[0].Value)), nil
+		}
+	}
 	if err != nil {
 		cookie.Clear(w, s.cookie)
 		return auth.Identity{}, err
