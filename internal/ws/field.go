@@ -32,6 +32,12 @@ func validToken(s string) bool {
 	return s != ""
 }
 
+// sameToken compares with a token of ASCII letters in any case. The length keeps
+// out what folds to a letter in Unicode only: the long s, the Kelvin sign.
+func sameToken(s, token string) bool {
+	return len(s) == len(token) && strings.EqualFold(s, token)
+}
+
 // validLine says whether a header can be written on a line of its own.
 func validLine(name, value string) bool {
 	for i := range len(value) {
@@ -72,7 +78,7 @@ func validHost(s string) bool {
 
 // isWebSocket says whether Upgrade is one line with the one token websocket.
 func isWebSocket(h http.Header) bool {
-	return len(h[hUpgrade]) == 1 && strings.EqualFold(trim(h[hUpgrade][0]), "websocket")
+	return len(h[hUpgrade]) == 1 && sameToken(trim(h[hUpgrade][0]), "websocket")
 }
 
 // connectionUpgrade says whether the Connection lines, together a list of tokens
@@ -89,7 +95,7 @@ func connectionUpgrade(h http.Header) bool {
 			if member != "" && !validToken(member) {
 				return false
 			}
-			found = found || strings.EqualFold(member, "upgrade")
+			found = found || sameToken(member, "upgrade")
 		}
 	}
 	return found

@@ -56,7 +56,7 @@ func IsUpgrade(r *http.Request) bool {
 	}
 	for _, line := range r.Header[hConnection] {
 		for member := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(trim(member), "upgrade") {
+			if sameToken(trim(member), "upgrade") {
 				return true
 			}
 		}
