@@ -38,6 +38,19 @@ func checkCSP(s string) (why string) {
 	return "has no default-src; begin it with default-src 'self'"
 }
 
+// withoutFraming drops the frame-ancestors directives of a policy.
+func withoutFraming(s string) string {
+	var kept []string
+	for directive := range strings.SplitSeq(s, ";") {
+		directive = strings.TrimSpace(directive)
+		name, _, _ := strings.Cut(directive, " ")
+		if directive != "" && !strings.EqualFold(name, "frame-ancestors") {
+			kept = append(kept, directive)
+		}
+	}
+	return strings.Join(kept, "; ")
+}
+
 // connect turns ConnectSrc into the end of the connect-src directive.
 func connect(list []string) (sources string, err error) {
 	if len(list) > maxSources {

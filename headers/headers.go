@@ -27,8 +27,9 @@ type Config struct {
 	Dev bool
 
 	// CSP replaces the Content-Security-Policy. It must have a default-src of
-	// 'self' or 'none' alone. Default (""): default-src 'self', no plug-ins, no
-	// <base>, no framing, forms and connections to the own origin.
+	// 'self' or 'none' alone; its other directives are not judged. Default (""):
+	// default-src 'self', no plug-ins, no <base>, no framing, forms and
+	// connections to the own origin only.
 	CSP string
 
 	// ConnectSrc are further hosts to which pages may open WebSockets:
@@ -57,9 +58,8 @@ var constant = []field{
 }
 
 const (
-	year      = "max-age=31536000; includeSubDomains; preload"
-	noFraming = "; frame-ancestors 'none'"
-	strict    = "default-src 'self'; base-uri 'none'; form-action 'self'; object-src 'none'; connect-src 'self'"
+	year   = "max-age=31536000; includeSubDomains; preload"
+	strict = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'; connect-src 'self'"
 )
 
 type field struct{ name, value string }
@@ -67,10 +67,10 @@ type field struct{ name, value string }
 // Policy is a checked Config. It does not change and may be used from any
 // goroutine. It is made by [New].
 type Policy struct {
-	fields  []field // in the order of the wire
-	wire    []byte
-	dev     bool
-	framing string // the CSP for pages whose framing the application rules by X-Frame-Options
+	fields   []field // in the order of the wire
+	wire     []byte
+	dev      bool
+	unframed string // the CSP for pages whose framing the application rules by X-Frame-Options
 }
 
 // FieldError is a mistake in a [Config].
@@ -86,7 +86,7 @@ func (e *FieldError) Error() string { return fmt.Sprintf("headers: %s %q %s", e.
 func New(c Config) (*Policy, error) {
 	var errs []error
 	full := c.CSP
-	p := &Policy{dev: c.Dev, framing: c.CSP}
+	p := &Policy{dev: c.Dev}
 	if c.CSP != "" {
 		if why := checkCSP(c.CSP); why != "" {
 			errs = append(errs, &FieldError{"CSP", c.CSP, why})
@@ -97,12 +97,12 @@ func New(c Config) (*Policy, error) {
 	} else {
 		sources, err := connect(c.ConnectSrc)
 		errs = append(errs, err)
-		p.framing = strict + sources
-		full = p.framing + noFraming
+		full = strict + sources
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	p.unframed = withoutFraming(full)
 	if !c.Dev {
 		p.fields = append(p.fields, field{hsts, year})
 	}
@@ -130,7 +130,7 @@ func (p *Policy) Apply(h http.Header) {
 //
 // Where the application rules framing by X-Frame-Options and sends no policy of
 // its own, the policy that is added says nothing of framing: browsers would
-// otherwise not look at X-Frame-Options (CSP level 3, section 6.4.2.2).
+// otherwise not look at X-Frame-Options (CSP level 3, frame-ancestors).
 func (p *Policy) Fill(h http.Header) {
 	h.Del(hsts)
 	framed := present(h, frame)
@@ -138,7 +138,7 @@ func (p *Policy) Fill(h http.Header) {
 		switch {
 		case present(h, f.name):
 		case f.name == csp && framed:
-			h[csp] = []string{p.framing}
+			h[csp] = []string{p.unframed}
 		default:
 			h[f.name] = []string{f.value}
 		}

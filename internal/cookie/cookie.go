@@ -28,7 +28,7 @@ import (
 const Prefix = "__Host-"
 
 const (
-	maxPair  = 4096     // name and value, in bytes (RFC 6265bis, section 5.6)
+	maxPair  = 4096     // name and value, in bytes: browsers drop longer ones (RFC 6265bis)
 	maxLines = 64 << 10 // all Cookie lines of a request, in bytes
 	maxAge   = 400 * 24 * time.Hour
 )

@@ -59,13 +59,19 @@ func claimed(pair string) string {
 // prefixes that browsers know.
 func bare(name string) string {
 	name = fold(name)
-	for _, prefix := range []string{"__host-", "__secure-", "__http-", "__host-http-"} {
-		if base, ok := strings.CutPrefix(name, prefix); ok && base != "" {
-			name = base
+	for {
+		base := name
+		for _, prefix := range prefixes {
+			base = strings.TrimPrefix(base, prefix)
 		}
+		if base == name || base == "" {
+			return name
+		}
+		name = base
 	}
-	return name
 }
+
+var prefixes = []string{"__host-http-", "__host-", "__secure-", "__http-"}
 
 // fold keeps letters, digits, "-", "_" and ".", in lower case. White space (of
 // Unicode too), quotes, signs and control bytes, which some parser somewhere
@@ -132,7 +138,7 @@ func without(line string, names []string) (rest string, changed bool) {
 
 func named(pair string, names []string) bool {
 	found, _, _ := strings.Cut(pair, "=")
-	found = strings.Trim(found, " \t")
+	found = strings.Trim(found, " \t\r\n\v\f")
 	for _, name := range names {
 		if found == name {
 			return true
