@@ -163,14 +163,17 @@ func (f fetcher) load(ctx context.Context) ([]byte, error) {
 }
 
 func readFile(path string) ([]byte, error) {
+	// Asked before it is opened: opening a pipe waits for its writer.
+	if info, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("read key set: %w", err)
+	} else if !info.Mode().IsRegular() {
+		return nil, errors.New("read key set: not a regular file")
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read key set: %w", err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.New("read key set: not a regular file")
-	}
 	return readBounded(f)
 }
 

@@ -138,22 +138,31 @@ func (s *source) fetch(ctx context.Context, force bool) error {
 		s.mu.Unlock()
 		return errCoolDown
 	}
-	f := &flight{done: make(chan struct{})}
+	f := &flight{done: make(chan struct{}), err: errors.New("the fetch was not completed")}
 	s.flight, s.tried = f, time.Now()
 	s.mu.Unlock()
 
-	// Others wait for this fetch, so it does not end with this caller's ctx.
+	for _, listener := range s.fly(f) {
+		listener()
+	}
+	return f.err
+}
+
+// fly makes the fetch f. Others wait for it, so it ends with the source and not
+// with the context of its caller. It returns the listeners that are to be told.
+func (s *source) fly(f *flight) []func() {
+	defer func() {
+		s.mu.Lock()
+		s.flight = nil
+		s.mu.Unlock()
+		close(f.done)
+	}()
 	set, err := s.read()
 	if err != nil {
 		s.failures.Add(1)
 	}
-	notify := s.finish(set, err)
 	f.err = err
-	close(f.done)
-	for _, listener := range notify {
-		listener()
-	}
-	return err
+	return s.finish(set, err)
 }
 
 // read loads and parses the set, in at most fetchTimeout.
@@ -167,12 +176,11 @@ func (s *source) read() (*KeySet, error) {
 	return ParseKeySet(data)
 }
 
-// finish ends the flight and puts set in force. It returns the listeners that
+// finish puts set in force, or counts what became of the old one. It returns the listeners that
 // are to be told.
 func (s *source) finish(set *KeySet, err error) []func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.flight = nil
 	if err == nil {
 		now := time.Now()
 		s.successAt.Store(&now)
