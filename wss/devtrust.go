@@ -27,17 +27,18 @@ type devCertificates struct {
 func (d *devCertificates) renew(now time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.leaf != nil && d.leaf.Leaf.NotAfter.Sub(now) > devLeafLife/3 {
-		return nil
+	if d.leaf != nil {
+		end := d.leaf.Leaf.NotAfter
+		// An authority near its end can sign nothing that lasts longer.
+		if end.Sub(now) > devLeafLife/3 || d.ca.cert.NotAfter.Sub(end) < time.Hour {
+			return nil
+		}
 	}
 	c, err := d.ca.leaf(now, d.names)
 	if err != nil {
 		return err
 	}
-	// An authority near its end signs shorter leaves: not for every handshake.
-	if d.leaf == nil || c.Leaf.NotAfter.Sub(d.leaf.Leaf.NotAfter) > time.Hour {
-		d.leaf, d.generation = &c, d.generation+1
-	}
+	d.leaf, d.generation = &c, d.generation+1
 	return nil
 }
 

@@ -1,0 +1,138 @@
+package wss
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// socket is an accepted connection, below TLS. It is small: it lives as long as
+// the connection, to be counted.
+type socket struct {
+	net.Conn
+	l      *Listener
+	hello  []byte // read already, to be read again; owned by the reader
+	closed atomic.Bool
+	before atomic.Pointer[before] // nil once admitted
+}
+
+// before is what a socket holds until its connection is admitted.
+type before struct {
+	waiting, shaking seat
+	release          func() // of Options.PerAddress; may be nil
+}
+
+func (s *socket) Read(p []byte) (int, error) {
+	if len(s.hello) > 0 {
+		n := copy(p, s.hello)
+		if s.hello = s.hello[n:]; len(s.hello) == 0 {
+			s.hello = nil
+		}
+		return n, nil
+	}
+	return s.Conn.Read(p)
+}
+
+// admit takes the socket out of the pools.
+func (s *socket) admit() {
+	if b := s.before.Swap(nil); b != nil {
+		s.l.waiting.leave(&b.waiting)
+		s.l.shaking.leave(&b.shaking)
+		if b.release != nil {
+			b.release()
+		}
+	}
+}
+
+// evict is called when somebody else was given the socket's seat.
+func (s *socket) evict() {
+	s.l.refused(PeerAddress(s), 503, "made others wait while all places were taken")
+	s.Close()
+}
+
+func (s *socket) Close() error {
+	if s.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	s.admit()
+	s.l.count.Add(-1)
+	return s.Conn.Close()
+}
+
+// CloseWrite sends FIN, where the transport has one.
+func (s *socket) CloseWrite() error {
+	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
+// NetConn returns what was accepted.
+func (s *socket) NetConn() net.Conn { return s.Conn }
+
+// SyscallConn gives the file descriptor to an engine that polls.
+func (s *socket) SyscallConn() (syscall.RawConn, error) {
+	if c, ok := s.Conn.(syscall.Conn); ok {
+		return c.SyscallConn()
+	}
+	return nil, errors.New("wss: the connection has no file descriptor")
+}
+
+const (
+	recordHandshake = 0x16             // the first byte of a TLS connection
+	recordHeader    = 5                // type, version, length
+	maxRecord       = 16<<10 + 256 + 1 // of a ClientHello; longer ones come in several
+)
+
+var errPlaintext = errors.New("wss: not TLS")
+
+// peekHello waits for the first TLS record, which the next reads return again.
+// It takes its time without holding a place in the pool of handshakes.
+func (s *socket) peekHello() error {
+	b := make([]byte, recordHeader, 2<<10)
+	for n := 0; n < recordHeader; {
+		k, err := s.Conn.Read(b[n:])
+		n += k
+		if n > 0 && b[0] != recordHandshake {
+			s.hello = b[:n]
+			return errPlaintext
+		}
+		if err != nil && n < recordHeader {
+			return err
+		}
+	}
+	size := int(b[3])<<8 | int(b[4])
+	if size == 0 || size > maxRecord {
+		return errors.New("wss: a TLS record of a wrong size")
+	}
+	b = append(b, make([]byte, size)...)
+	_, err := io.ReadFull(s.Conn, b[recordHeader:])
+	s.hello = b
+	return err
+}
+
+// linger ends a connection so that the peer can read what was written last: FIN,
+// then what it still sends is thrown away, for a second and 256 KiB at most. A
+// close with unread bytes would be a reset, which overtakes the answer.
+func (s *socket) linger() {
+	s.CloseWrite()
+	s.SetReadDeadline(time.Now().Add(lingerTime))
+	b := buffers.Get().(*[bufferSize]byte)
+	for n := 0; n < lingerBytes; {
+		k, err := s.Conn.Read(b[:])
+		if err != nil {
+			break
+		}
+		n += k
+	}
+	giveBack(b)
+	s.Close()
+}
+
+const (
+	lingerTime  = time.Second
+	lingerBytes = 256 << 10
+)
