@@ -43,6 +43,13 @@ func (l *Life) Begin(c *Config, expires time.Time) {
 	l.Extend(expires)
 }
 
+// Live marks the moment from which silence counts: the handshake is over.
+func (l *Life) Live() {
+	now := int64(l.now())
+	l.heard.Store(now)
+	l.data.Store(now)
+}
+
 // now is never 0, so that 0 can mean "not".
 func (l *Life) now() time.Duration { return max(time.Since(l.base), 1) }
 

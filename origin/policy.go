@@ -243,3 +243,6 @@ func isSuffix(host string) bool {
 // overSuffix reports whether "*."+host would cover names of strangers: host is
 // a public suffix, or all names right below it are ("*.kawasaki.jp").
 func overSuffix(host string) bool { return isSuffix(host) || isSuffix("sallyport-probe."+host) }
+
+// AllowsNone reports whether a handshake without Origin can be admitted.
+func (p *Policy) AllowsNone() bool { return p.without == AllowBearer }

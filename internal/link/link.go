@@ -22,6 +22,9 @@ import (
 // the close frame or does not end the connection.
 const Linger = 800 * time.Millisecond
 
+// flushWait is how long Shutdown tries to send what is queued.
+const flushWait = 5 * time.Second
+
 // An Owner is told what a link receives. Drained and Released may come from any
 // goroutine; the others come from the event in progress, one at a time, except
 // Failed, which also reports a failed write. None may block.
@@ -169,7 +172,18 @@ func (l *Link) Close(code uint16, reason string) {
 		return
 	}
 	l.socket.SetReadDeadline(time.Now().Add(Linger))
-	l.out.finish(ws.AppendClose(nil, l.config.Role, code, reason))
+	l.out.finish(ws.AppendClose(nil, l.config.Role, code, reason), false)
+	l.handle.Resume()
+}
+
+// Shutdown sends what is queued, for 5s at most, and then does as Close does.
+// What arrives meanwhile is dropped.
+func (l *Link) Shutdown(code uint16, reason string) {
+	if !l.closing.CompareAndSwap(false, true) {
+		return
+	}
+	l.socket.SetReadDeadline(time.Now().Add(flushWait + Linger))
+	l.out.finish(ws.AppendClose(nil, l.config.Role, code, reason), true)
 	l.handle.Resume()
 }
 
@@ -178,7 +192,7 @@ func (l *Link) Reset() {
 	if !l.closing.CompareAndSwap(false, true) {
 		return
 	}
-	l.out.finish(nil)
+	l.out.finish(nil, false)
 	Abort(l.socket)
 	l.handle.Resume()
 }

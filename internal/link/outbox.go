@@ -69,7 +69,8 @@ type outbox struct {
 	link *Link
 
 	mu       sync.Mutex // guards everything below; not held while the socket is written
-	head     []byte     // goes before all else: the 101, and at the end the close frame
+	head     []byte     // goes before all else: the 101
+	last     []byte     // goes after all else: the close frame
 	queue    [][]byte   // segments: whole frames each
 	queued   int        // bytes in queue, and of the segment being written
 	answer   []byte     // at most one pong waits
@@ -227,19 +228,25 @@ func (o *outbox) start() {
 	o.wake()
 }
 
-// finish drops what is queued, except bytes that must precede any frame, and
-// makes last the end of all. A nil last is none.
-func (o *outbox) finish(last []byte) {
+// finish makes last the end of all. What is queued before it is dropped, unless
+// keep is set; bytes that must precede any frame stay. A nil last is none.
+func (o *outbox) finish(last []byte, keep bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.drop()
+	if !keep {
+		o.drop()
+	}
 	o.finished = true
+	o.last = last
 	o.makeRoom()
+	wait := Linger
+	if keep {
+		wait = flushWait
+	}
 	if last == nil {
 		o.head, o.failed = nil, true
 	} else {
-		o.head = append(o.head, last...)
-		o.link.socket.SetWriteDeadline(time.Now().Add(Linger))
+		o.link.socket.SetWriteDeadline(time.Now().Add(wait))
 	}
 	o.wake()
 }
@@ -268,7 +275,9 @@ func (o *outbox) next() (bytes []byte, counted int) {
 	if len(o.answer) > 0 {
 		bytes, o.answer = append(bytes, o.answer...), o.answer[:0]
 	}
-	if len(o.queue) > 0 {
+	if len(o.queue) == 0 {
+		bytes, o.last = append(bytes, o.last...), nil
+	} else {
 		seg := o.queue[0]
 		o.queue[0] = nil
 		o.queue = o.queue[1:]
@@ -333,6 +342,7 @@ func (o *outbox) write() {
 	tell := !o.failed && !o.gone
 	o.mu.Unlock()
 	if tell {
+		l.socket.SetReadDeadline(time.Now().Add(Linger))
 		closeWrite(l.socket)
 	}
 	o.mu.Lock()

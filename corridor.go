@@ -1,0 +1,360 @@
+package sallyport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/auth"
+	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/guard"
+	"github.com/sallyport/sallyport/internal/link"
+	"github.com/sallyport/sallyport/internal/ws"
+)
+
+// openWait bounds authentication and a route's Open together.
+const openWait = 10 * time.Second
+
+// neutral is the subprotocol of a page that has none of its own: a browser that
+// offered some fails unless one is selected.
+const neutral = "sallyport"
+
+// reservedProtocol reports whether a subprotocol is the door's own business.
+func reservedProtocol(p string) bool { return strings.HasPrefix(p, neutral) }
+
+// ServeHTTP answers gates, endpoints and, if there is one, the application. It
+// works inside any http.Server whose middleware leaves the ResponseWriter's
+// Unwrap method.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p := d.policy.Load()
+	path := rawPath(r)
+	g := p.find(path)
+	switch {
+	case p.api.owns(path):
+		p.headers.Apply(w.Header())
+		p.api.ServeHTTP(w, r)
+	case g == nil:
+		d.application(p, w, r, path)
+	case ws.IsUpgrade(r):
+		d.corridor(p, g, w, r)
+	case g.HTTP != nil:
+		d.guarded(p, g, w, r)
+	default:
+		v := &visit{door: d, policy: p, gate: g, w: w, r: r, began: time.Now(), address: p.address(r)}
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		v.refuseHTTP(deny.Because(deny.HTTPUpgrade, nil))
+	}
+}
+
+// application passes a request to what lies behind the door, if its path could
+// not be meant for the door.
+func (d *Door) application(p *policy, w http.ResponseWriter, r *http.Request, path string) {
+	v := &visit{door: d, policy: p, w: w, r: r, began: time.Now(), address: p.address(r)}
+	switch {
+	case p.ambiguous(path):
+		v.refuseHTTP(deny.Because(deny.HTTPPath, nil))
+	case p.config.App == nil:
+		v.refuseHTTP(deny.Because(deny.HTTPNotFound, nil))
+	default:
+		if err := p.origin.CheckHost(r); err != nil {
+			v.refuseHTTP(err)
+			return
+		}
+		r = r.Clone(r.Context())
+		r.Header.Del("Upgrade")
+		p.headers.Middleware(p.config.App).ServeHTTP(w, r)
+	}
+}
+
+func (p *policy) address(r *http.Request) netip.Addr {
+	if f := p.config.ClientAddress; f != nil {
+		return f(r)
+	}
+	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return peer.Addr().Unmap()
+}
+
+// visit is one handshake on its way through the corridor.
+type visit struct {
+	door    *Door
+	policy  *policy
+	gate    *gate
+	w       http.ResponseWriter
+	r       *http.Request
+	began   time.Time
+	address netip.Addr
+	origin  string
+	offer   ws.Offer
+	id      auth.Identity
+}
+
+// corridor is the order in which a handshake passes the rooms. Here the order
+// is the product: each line is cheaper, or needs less trust, than the next.
+func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Request) {
+	v := &visit{door: d, policy: p, gate: g, w: w, r: r, began: time.Now(), address: p.address(r)}
+	ctx, cancel := context.WithTimeout(r.Context(), openWait)
+	defer cancel()
+
+	var err error
+	if v.offer, err = ws.CheckUpgrade(r); err != nil { // RFC 6455, section 4.2.1
+		v.refuseHTTP(malformed(err))
+		return
+	}
+	if err = g.origin.CheckHost(r); err != nil { // 2
+		v.refuseHTTP(err)
+		return
+	}
+	if v.origin, err = g.origin.CheckHandshake(r); err != nil {
+		v.refuse(err)
+		return
+	}
+	if err = v.checkProtocols(); err != nil {
+		v.refuseHTTP(err)
+		return
+	}
+	if d.isDraining() {
+		v.refuseHTTP(deny.Because(deny.Drain, nil))
+		return
+	}
+	place, err := d.places.Admit(v.address) // 3
+	if err != nil {
+		v.refuseHTTP(err)
+		return
+	}
+	if v.id, err = d.identify(ctx, g.Auth, r, v.attempt()); err != nil { // 4
+		place.Release()
+		v.refuse(err)
+		return
+	}
+	if err = place.Bind(v.id.Issuer, v.id.Subject); err != nil { // 5
+		place.Release()
+		v.refuse(err)
+		return
+	}
+	c := d.newConn(v, place) // from here on, whoever ends c releases the place
+	if err = d.enter(c); err != nil {
+		v.refuse(err)
+		return
+	}
+	stop := context.AfterFunc(c.ctx, cancel)
+	h := v.handshake(c)
+	sink, err := g.Route.Open(ctx, h) // 6
+	stop()
+	if err != nil {
+		if ended := c.ended.Load(); ended != nil { // a stop won
+			err = deny.Because(ended.reason, ended.cause)
+		}
+		c.end(ending{reason: deny.Of(err), cause: err, by: "route"})
+		v.refuse(err)
+		return
+	}
+	v.live(c, h, sink) // 7
+}
+
+func malformed(err error) error {
+	fault, ok := errors.AsType[*ws.Fault](err)
+	if !ok {
+		return deny.Because(deny.HTTPMalformed, err)
+	}
+	switch {
+	case fault.Code == "version":
+		return deny.Because(deny.HTTPVersion, err)
+	case fault.Code == "body":
+		return deny.Because(deny.HTTPBody, err)
+	case fault.Code == "method":
+		return deny.Because(deny.HTTPMethod, err)
+	case fault.Status == http.StatusUpgradeRequired:
+		return deny.Because(deny.HTTPUpgrade, err)
+	case fault.Status == http.StatusRequestHeaderFieldsTooLarge:
+		return deny.Because(deny.HTTPHead, err)
+	}
+	return deny.Because(deny.HTTPMalformed, err)
+}
+
+// checkProtocols refuses a ticket that is offered alone: the door never echoes
+// it, and a browser fails if nothing that it offered is selected.
+func (v *visit) checkProtocols() error {
+	tickets := 0
+	for _, p := range v.offer.Protocols {
+		if strings.HasPrefix(p, auth.TicketPrefix) {
+			tickets++
+		}
+	}
+	if tickets > 0 && tickets == len(v.offer.Protocols) {
+		return deny.Because(deny.HTTPTicketAlone, errors.New(`offer "sallyport" or the application's subprotocol as well`))
+	}
+	return nil
+}
+
+// identify finds out who sends r to a gate, by the gate's authenticators or some
+// of them.
+func (d *Door) identify(ctx context.Context, by auth.Authenticator, r *http.Request, at auth.Attempt) (auth.Identity, error) {
+	if auth.InURL(r) {
+		return auth.Identity{}, deny.Because(deny.AuthInURL, nil)
+	}
+	id, err := by.Authenticate(auth.WithAttempt(ctx, at), r)
+	if err != nil {
+		return id, err
+	}
+	return id, d.acceptable(id)
+}
+
+func (v *visit) attempt() auth.Attempt {
+	return auth.Attempt{Gate: v.gate.Path, Origin: v.origin, Address: v.address.String()}
+}
+
+// acceptable refuses an identity that has ended, that was revoked, or that
+// could outlive the memory of its revocation.
+func (d *Door) acceptable(id auth.Identity) error {
+	left := time.Until(id.Expires)
+	switch {
+	case !id.Expires.IsZero() && left <= 0:
+		return deny.Because(deny.AuthExpired, nil)
+	case !id.Expires.IsZero() && left > guard.RevocationsKept:
+		return deny.Because(deny.AuthInvalid, fmt.Errorf("valid for %s, longer than revocations are kept", left.Round(time.Hour)))
+	case d.revocations.Revoked(holder(id)):
+		return deny.Because(deny.AuthRevoked, nil)
+	}
+	return nil
+}
+
+func holder(id auth.Identity) guard.Holder {
+	return guard.Holder{Issuer: id.Issuer, Subject: id.Subject, Session: id.Session, Credential: id.Credential, IssuedAt: id.IssuedAt}
+}
+
+func (d *Door) newConn(v *visit, place *guard.Place) *Conn {
+	c := &Conn{
+		door: d, id: newID(), gate: v.gate.Path, origin: v.origin, host: hostOf(v.r),
+		address: v.address, began: v.began, place: place,
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.identity.Store(&v.id)
+	c.life.Begin(&v.gate.guard, v.id.Expires)
+	c.alarm.Ticker = c
+	return c
+}
+
+// hostOf keeps of r what the host check reads, for a later judgement.
+func hostOf(r *http.Request) *http.Request {
+	ctx := context.WithValue(context.Background(), http.LocalAddrContextKey, r.Context().Value(http.LocalAddrContextKey))
+	return (&http.Request{Host: r.Host, Header: http.Header{}}).WithContext(ctx)
+}
+
+// handshake is what the route may see: no ticket, none of our subprotocols.
+func (v *visit) handshake(c *Conn) *Handshake {
+	r := v.r.Clone(c.ctx)
+	h := &Handshake{Request: r, ID: c.id, Gate: c.gate, Identity: v.id, Origin: c.origin, Address: c.address, Conn: c}
+	for _, p := range v.offer.Protocols {
+		if !reservedProtocol(p) {
+			h.Protocols = append(h.Protocols, p)
+		}
+	}
+	r.Header.Del("Sec-WebSocket-Protocol")
+	if len(h.Protocols) > 0 {
+		r.Header.Set("Sec-WebSocket-Protocol", strings.Join(h.Protocols, ", "))
+	}
+	return h
+}
+
+// selected is the subprotocol of the 101: the route's choice, else the neutral
+// one if it was offered.
+func (v *visit) selected(choice string) string {
+	if choice == "" && slices.Contains(v.offer.Protocols, neutral) {
+		return neutral
+	}
+	return choice
+}
+
+// live re-reads what may have changed while the route was opening and hands the
+// socket over. A stop in between wins.
+func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
+	d := v.door
+	abandon := func(err error) {
+		c.end(ending{reason: deny.Of(err), cause: err, by: "door"}) // unless it has ended
+		sink.Closed(nil, c.Reason())
+		ended := c.ended.Load()
+		if err == nil {
+			err = deny.Because(ended.reason, ended.cause)
+		}
+		v.refuse(err)
+	}
+	if h.Protocol != "" && !slices.Contains(h.Protocols, h.Protocol) {
+		abandon(deny.Because(deny.BackendProtocol, errors.New("the route selected a subprotocol that was not offered")))
+		return
+	}
+	if err := d.judge(c); err != nil {
+		abandon(err)
+		return
+	}
+	if c.ended.Load() != nil {
+		abandon(nil)
+		return
+	}
+	protocol := v.selected(h.Protocol)
+	header := http.Header{}
+	v.policy.headers.Apply(header)
+	socket, early, err := hijack(v.w)
+	if err != nil {
+		abandon(deny.Because(deny.Internal, err))
+		return
+	}
+	// The server no longer answers: from here on refusals are written raw.
+	v.w = nil
+	if len(early) > 0 {
+		sinkErr := deny.Because(deny.HTTPMalformed, errors.New("bytes behind the handshake, before its answer"))
+		c.end(ending{reason: deny.HTTPMalformed, cause: sinkErr, by: "client"})
+		sink.Closed(nil, deny.HTTPMalformed)
+		v.refuseRaw(socket, sinkErr)
+		return
+	}
+	if !d.revocations.Unless(holder(v.id), func() { c.goLive(v, socket, protocol, header, sink) }) {
+		c.end(ending{reason: deny.AuthRevoked, by: "door"})
+	}
+	l := c.live()
+	if l == nil { // a stop won
+		ended := c.ended.Load()
+		sink.Closed(nil, ended.reason)
+		v.refuseRaw(socket, deny.Because(ended.reason, ended.cause))
+		return
+	}
+	d.observe(Event{
+		Kind: Admitted, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address,
+		Identity: v.id, Status: http.StatusSwitchingProtocols, Lasted: time.Since(v.began),
+	})
+	sink.Opened(c)
+	l.Start(nil)
+	d.clock.Set(&c.alarm, c.life.First())
+	d.startRecheck(c, v.gate)
+	if c.ended.Load() != nil {
+		d.clock.Cancel(&c.alarm)
+	}
+	if d.policy.Load() != v.policy { // a reload may have swept before c was live
+		if err := d.judge(c); err != nil {
+			c.End(deny.Of(err), err)
+		}
+	}
+}
+
+// goLive makes c's link, unless c has ended.
+func (c *Conn) goLive(v *visit, socket net.Conn, protocol string, header http.Header, sink Sink) {
+	g, d := v.gate, v.door
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended.Load() != nil {
+		return
+	}
+	c.life.Live()
+	c.sink, c.protocol = sink, protocol
+	c.parts, _ = sink.(PartSink)
+	d.sockets.Add(1)
+	c.link = link.New(d.engine, socket, owner{c}, link.Config{
+		Role: ws.Server, MaxMessage: g.guard.MaxMessage, WriteWait: g.guard.WriteWait, Budget: d.budget, Writers: &d.writers,
+	}, ws.AppendResponse(nil, v.offer, protocol, header))
+}

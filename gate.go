@@ -1,0 +1,174 @@
+package sallyport
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/sallyport/sallyport/auth"
+	"github.com/sallyport/sallyport/guard"
+	"github.com/sallyport/sallyport/origin"
+)
+
+// Refuse is how a gate refuses by policy: an untrusted origin, a bad credential.
+type Refuse uint8
+
+const (
+	// RefuseClose completes the upgrade and closes at once with the code of the
+	// reason: a page sees nothing but 1006 of a handshake that failed with an
+	// HTTP status. It reads nothing and contacts no route.
+	RefuseClose Refuse = iota
+
+	// RefuseHTTP answers the handshake with an HTTP status (RFC 6455, section 4.2.2).
+	RefuseHTTP
+)
+
+// Gate is the policy and the route of one path.
+type Gate struct {
+	// Path is matched as it was sent, never decoded: exactly, or, if it ends in
+	// a slash, everything below it. The longest match counts.
+	Path string
+
+	Origin *origin.Config     // nil: that of the door
+	Auth   auth.Authenticator // nil: that of the door
+	Guard  *guard.Config      // nil: that of the door
+	Refuse Refuse
+
+	// HTTP answers requests on this path that are no upgrade, after they passed
+	// the same checks. nil: they get 426.
+	HTTP http.Handler
+
+	Route Route
+}
+
+// gate is a Gate with everything filled in.
+type gate struct {
+	Gate
+	origin *origin.Policy
+	guard  guard.Config
+}
+
+// policy is one immutable snapshot of all that Reload replaces.
+type policy struct {
+	config   Config
+	headers  headersPolicy
+	origin   *origin.Policy   // for paths that are no gate
+	gates    map[string]*gate // exact paths
+	prefixes []*gate          // paths ending in a slash, longest first
+	api      *api
+}
+
+// find returns the gate of a raw path, or nil.
+func (p *policy) find(rawPath string) *gate {
+	if g := p.gates[rawPath]; g != nil {
+		return g
+	}
+	for _, g := range p.prefixes {
+		if strings.HasPrefix(rawPath, g.Path) {
+			return g
+		}
+	}
+	return nil
+}
+
+// reserved reports whether a raw path belongs to the door.
+func (p *policy) reserved(rawPath string) bool {
+	return p.find(rawPath) != nil || p.api.owns(rawPath)
+}
+
+// ambiguous reports whether a path that is neither a gate nor an endpoint would
+// become one for a server that decodes, cleans, cuts or lower-cases it.
+func (p *policy) ambiguous(rawPath string) bool {
+	candidate := rawPath
+	for range 4 { // decoded as often as anybody behind might
+		seen := candidate
+		if i := strings.IndexByte(candidate, ';'); i >= 0 {
+			cut := candidate[:i]
+			if p.lands(cut) {
+				return true
+			}
+			candidate = withoutParameters(candidate)
+		}
+		candidate = strings.ReplaceAll(candidate, `\`, "/")
+		if p.lands(candidate) {
+			return true
+		}
+		decoded, err := url.PathUnescape(candidate)
+		if err != nil {
+			return true
+		}
+		if candidate = decoded; candidate == seen {
+			return false
+		}
+	}
+	return true // still changing: nobody means that
+}
+
+// lands reports whether a path, cleaned and lower-cased in any combination, is
+// the door's.
+func (p *policy) lands(s string) bool {
+	cleaned := path.Clean("/" + s)
+	slash := cleaned
+	if cleaned != "/" && strings.HasSuffix(s, "/") {
+		slash = cleaned + "/"
+	}
+	for _, c := range [...]string{s, cleaned, slash} {
+		if p.reserved(c) || p.reserved(strings.ToLower(c)) || p.folded(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// folded reports whether c differs from a path of the door in case only.
+func (p *policy) folded(c string) bool {
+	for exact := range p.gates {
+		if strings.EqualFold(exact, c) {
+			return true
+		}
+	}
+	for _, g := range p.prefixes {
+		if len(c) >= len(g.Path) && strings.EqualFold(c[:len(g.Path)], g.Path) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutParameters cuts the parameters of each segment: /a;x=1/b is /a/b.
+func withoutParameters(s string) string {
+	segments := strings.Split(s, "/")
+	for i, seg := range segments {
+		segments[i], _, _ = strings.Cut(seg, ";")
+	}
+	return strings.Join(segments, "/")
+}
+
+// checkPath refuses gate paths that could never match or would match twice.
+func checkPath(s string) error {
+	switch {
+	case !strings.HasPrefix(s, "/"):
+		return errors.New("must begin with a slash")
+	case strings.ContainsAny(s, "%;?#\\ \t"):
+		return errors.New("must not contain %, ;, ?, #, a backslash or a space")
+	case strings.Contains(s, "//"), path.Clean(s) != s && path.Clean(s)+"/" != s:
+		return errors.New("must not contain empty or dot segments")
+	}
+	for _, c := range []byte(s) {
+		if c <= ' ' || c >= 0x7f {
+			return fmt.Errorf("must be printable ASCII")
+		}
+	}
+	return nil
+}
+
+// rawPath is the path of r as it was sent.
+func rawPath(r *http.Request) string {
+	if target, _, _ := strings.Cut(r.RequestURI, "?"); strings.HasPrefix(target, "/") {
+		return target
+	}
+	return r.URL.EscapedPath()
+}

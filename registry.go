@@ -1,0 +1,290 @@
+package sallyport
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sallyport/sallyport/auth"
+	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/guard"
+)
+
+// enter puts c in the registry, as opening. From then on a revocation finds it.
+func (d *Door) enter(c *Conn) error {
+	d.mu.Lock()
+	if d.draining {
+		d.mu.Unlock()
+		c.end(ending{reason: deny.Drain, by: "door"})
+		return deny.Because(deny.Drain, nil)
+	}
+	d.conns[c.id] = c
+	d.mu.Unlock()
+	end, _ := c.life.End()
+	d.clock.Set(&c.alarm, end)
+	if d.revocations.Revoked(holder(c.Identity())) { // between the check and the registry
+		c.end(ending{reason: deny.AuthRevoked, by: "door"})
+		return deny.Because(deny.AuthRevoked, nil)
+	}
+	return nil
+}
+
+// leave gives back what c holds of the door.
+func (d *Door) leave(c *Conn) {
+	d.mu.Lock()
+	delete(d.conns, c.id)
+	d.mu.Unlock()
+	d.clock.Cancel(&c.alarm)
+	c.recheck.stop(d)
+	c.place.Release()
+}
+
+func (d *Door) isDraining() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.draining
+}
+
+func (d *Door) all() []*Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Values(d.conns))
+}
+
+// Conns are the connections that are open at the moment of the call.
+func (d *Door) Conns() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) {
+		for _, c := range d.all() {
+			if c.live() != nil && !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// Revoke makes m final, ends every connection that it names, opening ones too,
+// and returns how many. It returns an error if the revocation could not be
+// kept; nothing is revoked then.
+func (d *Door) Revoke(ctx context.Context, m guard.Match) (int, error) {
+	return d.revoke(ctx, m, deny.AuthRevoked)
+}
+
+func (d *Door) revoke(ctx context.Context, m guard.Match, why deny.Reason) (int, error) {
+	if err := d.revocations.Add(ctx, m); err != nil {
+		return 0, err
+	}
+	d.forget()
+	n := 0
+	for _, c := range d.all() {
+		if m.Fits(holder(c.Identity())) {
+			c.End(why, nil)
+			n++
+		}
+	}
+	return n, nil
+}
+
+// forget drops the verdicts that authenticators remember.
+func (d *Door) forget() {
+	p := d.policy.Load()
+	for g := range p.every() {
+		for _, a := range auth.Members(g.Auth) {
+			if f, ok := a.(interface{ ForgetAll() }); ok {
+				f.ForgetAll()
+			}
+		}
+	}
+}
+
+// every yields all gates.
+func (p *policy) every() iter.Seq[*gate] {
+	return func(yield func(*gate) bool) {
+		for _, g := range p.gates {
+			if !yield(g) {
+				return
+			}
+		}
+		for _, g := range p.prefixes {
+			if !yield(g) {
+				return
+			}
+		}
+	}
+}
+
+// Broadcast queues m on every connection of to, without waiting. A connection
+// that is too slow for it is ended with guard.slow and counts as dropped.
+func (d *Door) Broadcast(to iter.Seq[*Conn], m Message) (queued, dropped int) {
+	for c := range to {
+		switch err := c.Post(m); {
+		case err == nil:
+			queued++
+		case errors.Is(err, ErrSlow):
+			c.End(deny.GuardSlow, err)
+			dropped++
+		default:
+			dropped++
+		}
+	}
+	return queued, dropped
+}
+
+// Renew moves c's end to that of id. It is refused with renew.mismatch, leaving
+// the connection and its old end alone, unless issuer, subject, session,
+// audience and method are the same and no scope is lost; with auth.revoked if
+// id is revoked. A credential of another subject ends the connection.
+func (d *Door) Renew(c *Conn, id auth.Identity) error {
+	if err := d.acceptable(id); err != nil {
+		return err
+	}
+	old := c.Identity()
+	if id.Issuer != old.Issuer || id.Subject != old.Subject {
+		err := deny.Because(deny.RenewMismatch, errors.New("renewed by another subject"))
+		c.End(deny.AuthInvalid, err)
+		return err
+	}
+	if err := fits(old, id); err != nil {
+		return deny.Because(deny.RenewMismatch, err)
+	}
+	if !d.revocations.Unless(holder(id), func() {
+		c.identity.Store(&id)
+		c.life.Extend(id.Expires)
+	}) {
+		return deny.Because(deny.AuthRevoked, nil)
+	}
+	end, _ := c.life.End()
+	d.clock.Set(&c.alarm, end)
+	if c.Reason() != 0 {
+		d.clock.Cancel(&c.alarm)
+		return deny.Because(c.Reason(), nil)
+	}
+	d.observe(Event{Kind: Renewed, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: id})
+	return nil
+}
+
+// fits reports whether id may replace old on a connection of the same subject.
+func fits(old, id auth.Identity) error {
+	switch {
+	case id.Session != old.Session:
+		return errors.New("another session")
+	case id.Audience != old.Audience:
+		return errors.New("another audience")
+	case id.Method != old.Method:
+		return errors.New("another method")
+	}
+	return keepsScopes(old, id)
+}
+
+func keepsScopes(old, id auth.Identity) error {
+	for _, s := range old.Scopes {
+		if !slices.Contains(id.Scopes, s) {
+			return errors.New("fewer scopes")
+		}
+	}
+	return nil
+}
+
+// Reload replaces the policies by those of c, or changes nothing and returns
+// all mistakes. Open connections that the new policies would not admit end with
+// policy.changed; the others keep the limits they were admitted with. The
+// stores of tickets and revocations stay those given to New.
+func (d *Door) Reload(c Config) error {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	p, limits, err := d.compile(c, d.handled)
+	if err != nil {
+		return err
+	}
+	d.policy.Store(p)
+	d.places.SetLimits(limits)
+	d.budget.SetMax(limits.Buffered)
+	d.Rejudge()
+	return nil
+}
+
+// Rejudge ends the connections that the policies in force would no longer
+// admit, for example because a key left its set.
+func (d *Door) Rejudge() {
+	for _, c := range d.all() {
+		if err := d.judge(c); err != nil {
+			c.End(deny.Of(err), err)
+		}
+	}
+}
+
+// judge asks whether the policies in force would admit c as it was admitted.
+func (d *Door) judge(c *Conn) error {
+	p := d.policy.Load()
+	g := p.gates[c.gate]
+	if g == nil {
+		if g = p.find(c.gate); g == nil || g.Path != c.gate {
+			return deny.Because(deny.PolicyChanged, errors.New("the gate is gone"))
+		}
+	}
+	if err := g.origin.CheckHost(c.host); err != nil {
+		return deny.Because(deny.PolicyChanged, err)
+	}
+	if c.origin != "none" && !g.origin.Trusts(c.origin) {
+		return deny.Because(deny.PolicyChanged, errors.New("the origin is no longer trusted"))
+	}
+	if c.origin == "none" && !g.origin.AllowsNone() {
+		return deny.Because(deny.PolicyChanged, errors.New("a missing origin is no longer allowed"))
+	}
+	if err := auth.StillAccepts(g.Auth, c.Identity()); err != nil {
+		return deny.Because(deny.PolicyChanged, err)
+	}
+	return nil
+}
+
+// Drain refuses new connections and ends the open ones with drain, spread over
+// the first half of the time that ctx has left, at most 20 s. It returns when every
+// socket is given back and every goroutine of the door has ended, or resets
+// what is left when ctx ends.
+func (d *Door) Drain(ctx context.Context) error {
+	d.mu.Lock()
+	d.draining = true
+	d.mu.Unlock()
+
+	spread := 20 * time.Second
+	if deadline, ok := ctx.Deadline(); ok {
+		spread = min(spread, time.Until(deadline)/2)
+	}
+	conns := d.all()
+	began := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+drain:
+	for i, c := range conns {
+		at := began.Add(spread * time.Duration(i) / time.Duration(len(conns)))
+		if wait := time.Until(at); wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				break drain
+			}
+		}
+		c.End(deny.Drain, nil)
+	}
+	for _, c := range d.all() { // out of time, or entered meanwhile
+		c.End(deny.Drain, nil)
+	}
+	done := make(chan struct{})
+	go func() { // ends with the sockets, which linger for less than a second, and with the handlers
+		d.sockets.Wait()
+		d.engine.Wait()
+		d.writers.Wait()
+		d.clock.Wait()
+		d.helpers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
