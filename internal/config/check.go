@@ -44,12 +44,18 @@ func (l *loader) check(n *node, known []entry, scope, prefix string) {
 }
 
 func (l *loader) checkGates(n *node) {
+	if n.broken {
+		return
+	}
 	if n.kind != list {
 		n.broken = true
 		l.report(n.at, "gates", "\"gates\" is a list: begin each gate with \"- path: /…\"")
 		return
 	}
 	for _, item := range n.items {
+		if item.broken {
+			continue
+		}
 		if item.kind != mapping {
 			l.report(item.at, "gates", "a gate is a mapping of keys, not %s", item.kind)
 			continue
@@ -59,8 +65,8 @@ func (l *loader) checkGates(n *node) {
 }
 
 func (l *loader) mustBeMapping(f field, key string) bool {
-	if f.value.kind == mapping {
-		return true
+	if f.value.kind == mapping || f.value.broken {
+		return !f.value.broken
 	}
 	f.value.broken = true
 	l.hide(f.value)
@@ -75,8 +81,8 @@ func (l *loader) mustBeMapping(f field, key string) bool {
 // unknownKey reports f with the nearest name. The key that was probably meant
 // then counts as complained about, so that it is not also reported as missing.
 func (l *loader) unknownKey(n *node, f field, known []entry, scope, prefix string) {
-	l.hide(f.value)
 	if !printable(f.name) || len(f.name) > 64 {
+		l.hide(f.value)
 		l.report(f.value.key, "", "unknown key")
 		return
 	}
@@ -91,7 +97,11 @@ func (l *loader) unknownKey(n *node, f field, known []entry, scope, prefix strin
 		}
 	}
 	key := join(scope, prefix)
-	if near := nearest(f.name, here); near != "" {
+	near := similar(f.name, here)
+	if e, ok := findIn(known, join(prefix, near)); !ok || e.secret {
+		l.hide(f.value) // nobody knows what it is
+	}
+	if near != "" {
 		msg += fmt.Sprintf(", did you mean %q?", near)
 		key = join(key, near)
 		if n.get(near) == nil {
@@ -133,7 +143,7 @@ func elsewhere(name, scope string) string {
 	return in(gateEntries, "gates")
 }
 
-// hide keeps the values below n out of excerpts: nobody knows what they are.
+// hide keeps the values below n out of excerpts.
 func (l *loader) hide(n *node) {
 	if n.kind == scalar {
 		l.text.hide(n.at)

@@ -181,6 +181,7 @@ func (l *loader) strings(t *[]string, n *node, key, name string) error {
 		member := fmt.Sprintf("%s[%d]", key, i)
 		l.nodes[member] = item
 		switch {
+		case item.broken:
 		case item.kind != scalar:
 			l.bad(item, key, "a member of %q is one value, not %s", name, item.kind)
 		case !printable(item.text):
@@ -227,6 +228,10 @@ func (l *loader) pairs(t *map[string]string, n *node, key, name string) error {
 	for _, f := range n.fields {
 		key := join(key, f.name)
 		l.nodes[key] = f.value
+		if f.value.broken {
+			l.broken[key] = true
+			continue
+		}
 		if f.value.kind != scalar {
 			l.bad(f.value, key, "%q is one value, not %s", f.name, f.value.kind)
 			continue
@@ -246,6 +251,10 @@ func (l *loader) keyPairs(t *[]KeyPair, n *node, key, name string) error {
 	for i, item := range n.items {
 		member := fmt.Sprintf("%s[%d]", key, i)
 		l.nodes[member] = item
+		if item.broken {
+			l.broken[member] = true
+			continue
+		}
 		if item.kind != mapping {
 			l.bad(item, key, "a member of %q is {cert: …, key: …}, not %s", name, item.kind)
 			l.broken[member] = true
@@ -257,6 +266,7 @@ func (l *loader) keyPairs(t *[]KeyPair, n *node, key, name string) error {
 			target := map[string]*string{"cert": &pair.Cert, "key": &pair.Key}[f.name]
 			l.nodes[member+"."+f.name] = f.value
 			switch {
+			case f.value.broken:
 			case target == nil:
 				l.hide(f.value)
 				l.report(f.value.key, key, "unknown key %q in %q; there are cert and key", f.name, name)

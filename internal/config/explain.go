@@ -90,7 +90,7 @@ func (e entry) document(key string) Doc {
 		if !strings.HasPrefix(key, "gates.") {
 			d.Env = EnvName(key)
 		} else if key != "gates.path" {
-			d.Env = EnvName("defaults." + strings.TrimPrefix(key, "gates.")) + " (for all gates)"
+			d.Env = EnvName("defaults."+strings.TrimPrefix(key, "gates.")) + " (for all gates)"
 		}
 	}
 	return d

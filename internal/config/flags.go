@@ -36,6 +36,7 @@ type Flags struct {
 // checks; positions are the names of flags.
 func FromFlags(f Flags) (*File, Origins, error) {
 	l := newLoader(Source{Env: f.Env, Flags: f.Set, Stdin: f.Stdin})
+	l.line = true
 	return l.load(func() *node { return l.lineLayer(f) })
 }
 

@@ -50,7 +50,8 @@ type loader struct {
 	broken  map[string]bool  // keys that have been complained about
 	unknown []*node          // environment variables that name no key; text is the name
 	used    map[string]bool  // environment variables that are referred to
-	files   int
+	files   int              // read
+	line    bool             // the gate is given by flags
 	out     *File
 }
 

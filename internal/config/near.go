@@ -1,6 +1,9 @@
 package config
 
-import "unicode"
+import (
+	"strings"
+	"unicode"
+)
 
 // nearest returns the name that a human probably meant by got; "" if none is
 // close: at most one edit per three characters, two swapped ones being one edit.
@@ -9,6 +12,21 @@ func nearest(got string, names []string) string {
 	for _, name := range names {
 		if d := distance(got, name); d < bound {
 			best, bound = name, d
+		}
+	}
+	return best
+}
+
+// similar is nearest or, if none is near, the longest name that got begins with:
+// idle for idle_timeout.
+func similar(got string, names []string) string {
+	best := nearest(got, names)
+	if best != "" {
+		return best
+	}
+	for _, name := range names {
+		if len(name) > len(best) && strings.HasPrefix(got, name+"_") {
+			best = name
 		}
 	}
 	return best

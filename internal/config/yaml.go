@@ -84,15 +84,19 @@ func (p *parser) convert(y *yaml.Node, depth int) *node {
 	n.key = n.at
 	switch {
 	case y.Kind == yaml.AliasNode:
+		n.broken = true
 		p.report(n.at, "aliases (*name) are not accepted: write the value, or use \"defaults\" for what gates share")
 		return n
 	case y.Anchor != "":
+		n.broken = true
 		p.report(n.at, "anchors (&name) are not accepted: write the value, or use \"defaults\" for what gates share")
 		return n
 	case y.Style&yaml.TaggedStyle != 0:
+		n.broken = true
 		p.report(n.at, "tags (!name) are not accepted")
 		return n
 	case depth > maxDepth:
+		n.broken = true
 		p.report(n.at, "deeper than %d levels", maxDepth)
 		return n
 	}
@@ -128,7 +132,7 @@ func (p *parser) scalar(n *node, y *yaml.Node) {
 		n.text = strings.TrimSuffix(n.text, "\n")
 	}
 	if len(y.Value) > maxScalar {
-		n.text, n.at.width = "", 1
+		n.text, n.at.width, n.broken = "", 1, true
 		p.report(n.at, "longer than %d bytes", maxScalar)
 	}
 }
