@@ -11,7 +11,7 @@ import (
 
 // Buckets of the file.
 const (
-	metaBucket        = "meta"         // version
+	metaBucket        = "meta"         // version, counts
 	secretsBucket     = "secrets"      // name → secret
 	revocationsBucket = "revocations"  // time made, sequence → JSON
 	sessionsBucket    = "sessions"     // SHA-256 of the cookie's value → JSON
@@ -20,6 +20,12 @@ const (
 )
 
 var buckets = []string{metaBucket, secretsBucket, revocationsBucket, sessionsBucket, idsBucket, endsBucket}
+
+// Keys of meta.
+var (
+	versionKey = []byte("version")
+	countsKey  = []byte("counts")
+)
 
 // A value is preceded by a checksum of bucket, key and value, so that damage to
 // any of them is seen. It is no protection against an author.

@@ -9,7 +9,8 @@
 // file 0600); it holds no cookie and no token.
 //
 // The file is state.db, a bbolt database. Every row carries a checksum of its
-// own, since bbolt has none for data. By default there is room for 1,000,000
+// own and the rows are counted, since bbolt has nothing of the kind for data.
+// By default there is room for 1,000,000
 // revocations, kept for 7 days, and 100,000 sessions.
 package state
 
@@ -64,8 +65,13 @@ type DB struct {
 	sessions    *session.Memory
 }
 
-// counts are numbers of rows.
-type counts struct{ revocations, sessions int }
+// counts are numbers of rows. They are a row themselves, changed in the same
+// transaction: a page that lost rows is seen.
+type counts struct{ revocations, sessions, secrets int }
+
+func (c counts) row() []byte {
+	return fmt.Appendf(nil, "%d %d %d", c.revocations, c.sessions, c.secrets)
+}
 
 var defaultLimits = counts{revocations: 1_000_000, sessions: session.MaxSessions}
 
@@ -153,13 +159,14 @@ func (d *DB) secret(name string, make func() ([]byte, error)) (secret []byte, er
 	if err := d.bolt.View(read); err != nil || secret != nil {
 		return secret, err
 	}
-	err = d.update(context.Background(), func(tx *bbolt.Tx, _ *counts) error {
+	err = d.update(context.Background(), func(tx *bbolt.Tx, have *counts) error {
 		if err := read(tx); err != nil || secret != nil {
 			return err
 		}
 		if secret, err = make(); err != nil {
 			return err
 		}
+		have.secrets++
 		return put(tx, secretsBucket, []byte(name), secret)
 	})
 	if err != nil {
@@ -177,7 +184,13 @@ func (d *DB) update(ctx context.Context, f func(tx *bbolt.Tx, have *counts) erro
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	have := d.have
-	if err := d.bolt.Update(func(tx *bbolt.Tx) error { return f(tx, &have) }); err != nil {
+	err := d.bolt.Update(func(tx *bbolt.Tx) error {
+		if err := f(tx, &have); err != nil || have == d.have {
+			return err
+		}
+		return put(tx, metaBucket, countsKey, have.row())
+	})
+	if err != nil {
 		return err
 	}
 	d.have = have
