@@ -100,6 +100,9 @@ func allowed(address string, plain bool) error {
 // are in flight, so that a crowd can't queue up; a repeated one waits its turn
 // within the time that one question may take.
 func (a *app) ask(q question, again bool) (answer, error) {
+	if a.ctx.Err() != nil {
+		return answer{}, unavailable("closed")
+	}
 	ctx, cancel := context.WithTimeout(a.ctx, a.timeout)
 	defer cancel()
 	select {
