@@ -49,6 +49,7 @@ func (l *loader) checkGates(n *node) {
 	}
 	if n.kind != list {
 		n.broken = true
+		l.hide(n)
 		l.report(n.at, "gates", "\"gates\" is a list: begin each gate with \"- path: /…\"")
 		return
 	}
@@ -57,6 +58,7 @@ func (l *loader) checkGates(n *node) {
 			continue
 		}
 		if item.kind != mapping {
+			l.hide(item)
 			l.report(item.at, "gates", "a gate is a mapping of keys, not %s", item.kind)
 			continue
 		}
@@ -69,11 +71,28 @@ func (l *loader) mustBeMapping(f field, key string) bool {
 		return !f.value.broken
 	}
 	f.value.broken = true
-	l.hide(f.value)
+	if holdsSecret(key) {
+		l.hide(f.value)
+	}
 	if f.value.kind == null {
 		l.report(f.value.key, key, "%q has nothing below it: write \"%s: {}\", or remove it", f.name, f.name)
 	} else {
 		l.report(f.value.at, key, "%q is a mapping of keys, not %s", f.name, f.value.kind)
+	}
+	return false
+}
+
+// holdsSecret reports whether a secret lies somewhere below key.
+func holdsSecret(key string) bool {
+	for _, e := range gateEntries {
+		if e.secret && strings.HasPrefix("gates."+e.key, key+".") || e.secret && strings.HasPrefix("defaults."+e.key, key+".") {
+			return true
+		}
+	}
+	for _, e := range topEntries {
+		if e.secret && strings.HasPrefix(e.key, key+".") {
+			return true
+		}
 	}
 	return false
 }
@@ -84,6 +103,10 @@ func (l *loader) unknownKey(n *node, f field, known []entry, scope, prefix strin
 	if !printable(f.name) || len(f.name) > 64 {
 		l.hide(f.value)
 		l.report(f.value.key, "", "unknown key")
+		return
+	}
+	if scope == "defaults" && prefix == "" && f.name == "path" {
+		l.report(f.value.key, "defaults", "\"path\" has no place in \"defaults\": each gate has its own")
 		return
 	}
 	msg := fmt.Sprintf("unknown key %q", f.name)
@@ -97,8 +120,13 @@ func (l *loader) unknownKey(n *node, f field, known []entry, scope, prefix strin
 		}
 	}
 	key := join(scope, prefix)
-	near := similar(f.name, here)
-	if e, ok := findIn(known, join(prefix, near)); !ok || e.secret {
+	near, other := similar(f.name, here), ""
+	meant, ok := findIn(known, join(prefix, near))
+	if near == "" {
+		other = elsewhere(f.name, scope)
+		meant, ok = find(other)
+	}
+	if !ok || meant.secret || holdsSecret(join(scope, meant.key)) {
 		l.hide(f.value) // nobody knows what it is
 	}
 	if near != "" {
@@ -107,7 +135,7 @@ func (l *loader) unknownKey(n *node, f field, known []entry, scope, prefix strin
 		if n.get(near) == nil {
 			n.fields = append(n.fields, field{near, &node{kind: null, broken: true, at: f.value.key, key: f.value.key}})
 		}
-	} else if other := elsewhere(f.name, scope); other != "" {
+	} else if other != "" {
 		msg += fmt.Sprintf("; there is %q", other)
 		key = other
 	}

@@ -100,6 +100,9 @@ func (l *loader) value(e entry, n *node, key string) error {
 	if n.kind != scalar {
 		return fmt.Errorf("%q is one value, not %s", name, n.kind)
 	}
+	if e.secret {
+		return l.secret(e.target.(*Secret), n, name)
+	}
 	if !printable(n.text) {
 		return fmt.Errorf("%q has characters that cannot be printed", name)
 	}
@@ -135,8 +138,6 @@ func (l *loader) value(e entry, n *node, key string) error {
 		v, err := parseDuration(n.text)
 		*t = v
 		return cmp.Or(err, between(e, int64(v), name, n.text, func(v int64) string { return formatDuration(time.Duration(v)) }))
-	case *Secret:
-		return l.secret(t, n, name)
 	}
 	return fmt.Errorf("%q cannot be set", name) // a row of the table without a case here; a test sets every key
 }
@@ -243,6 +244,7 @@ func (l *loader) pairs(t *map[string]string, n *node, key, name string) error {
 
 func (l *loader) keyPairs(t *[]KeyPair, n *node, key, name string) error {
 	if n.kind != list {
+		l.hide(n)
 		return fmt.Errorf("%q is a list: begin each certificate with \"- cert: …\"", name)
 	}
 	if len(n.items) > maxList {
@@ -289,7 +291,7 @@ func (l *loader) keyPairs(t *[]KeyPair, n *node, key, name string) error {
 func (l *loader) secret(t *Secret, n *node, name string) error {
 	if !isReference(n.text) {
 		l.text.hide(n.at)
-		return fmt.Errorf("%q is given inline: put it into a file that only this account can read and write file:/path, or env:NAME", name)
+		return fmt.Errorf("%q is given inline: keep it in a file that only this account can read and write \"file:/path\" here, or \"env:NAME\"", name)
 	}
 	t.ref = n.text
 	if path, ok := strings.CutPrefix(n.text, "file:"); ok {

@@ -52,6 +52,7 @@ type loader struct {
 	used    map[string]bool  // environment variables that are referred to
 	files   int              // read
 	line    bool             // the gate is given by flags
+	partial bool             // a file could not be read or is no YAML
 	out     *File
 }
 
@@ -83,7 +84,9 @@ func (l *loader) load(line func() *node) (*File, Origins, error) {
 	}
 	l.decode(tree)
 	l.fill()
-	l.validate()
+	if !l.partial {
+		l.validate() // of half a configuration, half the complaints would be wrong
+	}
 	l.leftover()
 	if len(l.problems) > 0 {
 		return nil, nil, l.failure()
@@ -136,19 +139,22 @@ func (l *loader) readFiles() *node {
 			name = "stdin"
 		}
 		if err != nil {
+			l.partial = true
 			l.report(Position{Source: name, layer: layer}, "", "%v", err)
 			continue
 		}
 		l.text.lines[name] = strings.Split(strings.TrimPrefix(string(data), "\ufeff"), "\n")
-		p := parser{source: name, layer: layer, report: func(at Position, format string, args ...any) {
+		p := parser{source: name, layer: layer, hide: l.text.hide, report: func(at Position, format string, args ...any) {
 			l.hideSyntax(at)
 			l.report(at, "", format, args...)
 		}}
 		n := p.parse(data)
+		l.partial = l.partial || p.failed
 		if n == nil || n.kind == null {
 			continue
 		}
 		if n.kind != mapping {
+			l.partial = true
 			l.report(n.at, "", "a configuration is a mapping of keys, not %s", n.kind)
 			continue
 		}
@@ -233,9 +239,11 @@ func (l *loader) readFile(name string) ([]byte, error) {
 
 // report adds a problem. key is the dotted key that it is about, if any.
 func (l *loader) report(at Position, key, format string, args ...any) {
-	p := Problem{At: at, Message: fmt.Sprintf(format, args...), Key: plainKey(key)}
-	if _, ok := find(p.Key); !ok {
-		p.Key = ""
+	p := Problem{At: at, Message: fmt.Sprintf(format, args...)}
+	for p.Key = plainKey(key); p.Key != ""; p.Key = parent(p.Key) {
+		if _, ok := find(p.Key); ok {
+			break
+		}
 	}
 	same := func(old Problem) bool { return old.At == p.At && old.Message == p.Message }
 	if !slices.ContainsFunc(l.problems, same) {

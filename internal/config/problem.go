@@ -121,12 +121,7 @@ func (t *text) excerpt(p Position) string {
 		column = min(column, from-1)
 		width = min(max(width, 1), len(line)-column)
 	}
-	if column >= maxExcerpt {
-		return ""
-	}
-	if len(line) > maxExcerpt {
-		line = append(slices.Clone(line[:maxExcerpt]), '…')
-	}
+	line, column = window(line, column)
 	width = max(min(width, len(line)-column), 1)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%5d | ", p.Line)
@@ -145,6 +140,21 @@ func (t *text) excerpt(p Position) string {
 	}
 	b.WriteString(strings.Repeat("^", width))
 	return b.String()
+}
+
+// window cuts a long line so that the column stays in it.
+func window(line []rune, column int) ([]rune, int) {
+	if len(line) <= maxExcerpt {
+		return line, column
+	}
+	if from := column - maxExcerpt/2; from > 0 {
+		line = append([]rune{'…'}, line[from:]...)
+		column -= from - 1
+	}
+	if len(line) > maxExcerpt {
+		line = append(slices.Clone(line[:maxExcerpt]), '…')
+	}
+	return line, column
 }
 
 // markWidth returns how many characters to mark: a quoted text to its end.

@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/origin"
@@ -85,7 +87,12 @@ func (l *loader) members(key string, check func(string) error) {
 		if l.broken[member] || item.kind != scalar {
 			continue
 		}
-		if err := check(item.text); err != nil {
+		err := check(item.text)
+		if err != nil && strings.Contains(item.text, "@") {
+			l.text.hide(item.at)
+			err = errors.New("there is a user name or password in it, which has no place here")
+		}
+		if err != nil {
 			l.report(item.at, key, "%v", err)
 		}
 	}
@@ -111,7 +118,8 @@ var ownHeaders = []string{"Host", "Connection", "Upgrade", "Te", "Trailer", "Tra
 
 func (l *loader) validateIdentity() {
 	seen := map[string]string{}
-	for name, claim := range l.out.Identity.Headers {
+	for _, name := range slices.Sorted(maps.Keys(l.out.Identity.Headers)) {
+		claim := l.out.Identity.Headers[name]
 		key := "identity.headers." + name
 		canonical := http.CanonicalHeaderKey(name)
 		at := l.keyAt(key)
@@ -121,7 +129,7 @@ func (l *loader) validateIdentity() {
 		case oneOf(canonical, ownHeaders) || strings.HasPrefix(canonical, "Sec-") || strings.HasPrefix(canonical, "Sallyport-"):
 			l.report(at, "identity.headers", "%q is not free: it frames the request or carries something else", name)
 		case seen[canonical] != "":
-			l.report(at, "identity.headers", "%q is the same header as %q", max(name, seen[canonical]), min(name, seen[canonical]))
+			l.report(at, "identity.headers", "%q is the same header as %q", name, seen[canonical])
 		case l.fine(key) && !oneOf(claim, claims):
 			l.fail(key, "%q is none of %s", claim, strings.Join(claims, ", "))
 		}

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	authInFile = `gate %q has no auth, so nobody may pass. Write one of
+	authInFile = `%s has no auth, so nobody may pass. Write one of
   auth: {jwt: {issuer: "https://idp.example.com", audience: my-app, jwks: "https://idp.example.com/jwks"}}
   auth: {forward: {url: "http://127.0.0.1:3000/me"}}
   auth: {anonymous: "the reason why everybody may pass"}`
@@ -33,7 +33,11 @@ func (l *loader) validateAuth(g *Gate, key string) {
 	case !others && !said && l.line:
 		l.report(Position{}, key, "%s", authInFlags)
 	case !others && !said:
-		l.fail(key, authInFile, g.Path)
+		name := "the gate"
+		if g.Path != "" {
+			name = fmt.Sprintf("gate %q", g.Path)
+		}
+		l.fail(key, authInFile, name)
 	case others && said:
 		l.fail(key+".anonymous", "anonymous admits everybody, so the other ways to authenticate would decide nothing: remove one or the other")
 	}
@@ -97,10 +101,14 @@ func (l *loader) validateJWKS(j *JWT, key string) {
 		}
 		return
 	}
+	if !strings.Contains(j.JWKS, "://") {
+		l.fail(key, "neither an https:// URL nor file:/path")
+		return
+	}
 	u, err := l.parseURL(key, j.JWKS, "https", "http")
 	switch {
 	case err != nil:
-		l.fail(key, "%v, or file:/path", err)
+		l.fail(key, "%v", err)
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		l.fail(key, "keys are fetched by https; http is for loopback only, since whoever is in between could give keys of his own")
 	}

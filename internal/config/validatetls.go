@@ -38,7 +38,7 @@ func (l *loader) validateTLS() {
 			l.fail("hosts", "\"hosts\" is required with tls.terminated_by, since there is no certificate to take the names from: hosts: [app.example.com]")
 		}
 	}
-	if t.Dev && l.fine("listen") && !loopback(l.out.Listen) {
+	if t.Dev && l.fine("listen") && badAddress(l.out.Listen, true) == "" && !loopback(l.out.Listen) {
 		l.fail("listen", "with tls.dev the door listens on loopback only: 127.0.0.1:8443, or leave the key out")
 	}
 	l.checkHosts()

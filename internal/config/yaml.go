@@ -23,11 +23,14 @@ type parser struct {
 	source string
 	layer  int
 	report func(at Position, format string, args ...any)
+	hide   func(at Position) // keeps what begins there out of excerpts
+	failed bool              // the file is no YAML
 }
 
 // parse returns the tree of one document; nil if it is empty or broken.
 func (p *parser) parse(data []byte) *node {
 	if !utf8.Valid(data) {
+		p.failed = true
 		p.report(p.at(0, 0, 0), "not valid UTF-8")
 		return nil
 	}
@@ -35,6 +38,7 @@ func (p *parser) parse(data []byte) *node {
 		yaml.WithUniqueKeys(false), // found below, with both positions
 		yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth+2))))
 	if err != nil {
+		p.failed = true
 		p.report(p.at(0, 0, 0), "cannot read YAML: %v", err)
 		return nil
 	}
@@ -59,6 +63,7 @@ func (p *parser) parse(data []byte) *node {
 
 // syntax reports an error of the YAML module.
 func (p *parser) syntax(err error) {
+	p.failed = true
 	var e *yaml.LoadError
 	if !errors.As(err, &e) {
 		p.report(p.at(0, 0, 0), "not YAML: %v", err)
@@ -84,20 +89,16 @@ func (p *parser) convert(y *yaml.Node, depth int) *node {
 	n.key = n.at
 	switch {
 	case y.Kind == yaml.AliasNode:
-		n.broken = true
-		p.report(n.at, "aliases (*name) are not accepted: write the value, or use \"defaults\" for what gates share")
+		p.refuse(n, y, "aliases (*name) are not accepted: write the value, or use \"defaults\" for what gates share")
 		return n
 	case y.Anchor != "":
-		n.broken = true
-		p.report(n.at, "anchors (&name) are not accepted: write the value, or use \"defaults\" for what gates share")
+		p.refuse(n, y, "anchors (&name) are not accepted: write the value, or use \"defaults\" for what gates share")
 		return n
 	case y.Style&yaml.TaggedStyle != 0:
-		n.broken = true
-		p.report(n.at, "tags (!name) are not accepted")
+		p.refuse(n, y, "tags (!name) are not accepted")
 		return n
 	case depth > maxDepth:
-		n.broken = true
-		p.report(n.at, "deeper than %d levels", maxDepth)
+		p.refuse(n, y, "deeper than %d levels", maxDepth)
 		return n
 	}
 	switch y.Kind {
@@ -117,6 +118,30 @@ func (p *parser) convert(y *yaml.Node, depth int) *node {
 	return n
 }
 
+// refuse marks n as complained about and hides what it holds, since nobody
+// will look whether there is a secret in it.
+func (p *parser) refuse(n *node, y *yaml.Node, format string, args ...any) {
+	n.broken = true
+	p.conceal(y)
+	p.report(n.at, format, args...)
+}
+
+// conceal hides the values below y.
+func (p *parser) conceal(y *yaml.Node) {
+	switch y.Kind {
+	case yaml.ScalarNode:
+		p.hide(p.at(y.Line, y.Column, 1))
+	case yaml.MappingNode:
+		for i := 1; i < len(y.Content); i += 2 {
+			p.conceal(y.Content[i])
+		}
+	case yaml.SequenceNode:
+		for _, c := range y.Content {
+			p.conceal(c)
+		}
+	}
+}
+
 func (p *parser) scalar(n *node, y *yaml.Node) {
 	quoted := y.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
 	if !quoted && y.ShortTag() == "!!null" {
@@ -133,6 +158,7 @@ func (p *parser) scalar(n *node, y *yaml.Node) {
 	}
 	if len(y.Value) > maxScalar {
 		n.text, n.at.width, n.broken = "", 1, true
+		p.conceal(y)
 		p.report(n.at, "longer than %d bytes", maxScalar)
 	}
 }
@@ -141,16 +167,20 @@ func (p *parser) field(n *node, key, value *yaml.Node, depth int) {
 	at := p.at(key.Line, key.Column, utf8.RuneCountInString(key.Value))
 	switch {
 	case key.Kind != yaml.ScalarNode || key.Anchor != "" || key.Style&yaml.TaggedStyle != 0:
+		p.conceal(value)
 		p.report(p.at(key.Line, key.Column, 1), "a key must be a plain name")
 		return
 	case key.Value == "<<":
+		p.conceal(value)
 		p.report(at, "merge keys (<<) are not accepted: use \"defaults\" for what gates share")
 		return
 	case len(key.Value) > 128:
+		p.conceal(value)
 		p.report(p.at(key.Line, key.Column, 1), "a key of more than 128 bytes")
 		return
 	}
 	if old := n.get(key.Value); old != nil {
+		p.conceal(value)
 		p.report(at, "doubled key %q, first on line %d", key.Value, old.key.Line)
 		return
 	}
