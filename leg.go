@@ -1,0 +1,38 @@
+package sallyport
+
+import (
+	"net"
+
+	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/guard"
+	"github.com/sallyport/sallyport/internal/link"
+	"github.com/sallyport/sallyport/internal/ws"
+)
+
+// What follows is for the routes of this module. Its types are internal, it
+// promises nothing, and programs have no use for it.
+
+// InternalLeg makes the second leg of a relay, to a backend: fed by the door's
+// engine, counted in its budget, waited for by its Drain. Limits of config that
+// are zero are those of the gate.
+func (c *Conn) InternalLeg(socket net.Conn, owner link.Owner, config link.Config) *link.Link {
+	limits := c.life.Config()
+	config.Role = ws.Client
+	if config.MaxMessage == 0 {
+		config.MaxMessage = limits.MaxMessageDown
+	}
+	if config.WriteWait == 0 {
+		config.WriteWait = limits.WriteWait
+	}
+	config.Budget, config.Writers = c.door.budget, &c.door.writers
+	return link.New(c.door.engine, socket, owner, config, nil)
+}
+
+// InternalClock is the door's clock.
+func (c *Conn) InternalClock() *guard.Clock { return c.door.clock }
+
+// InternalEnd does as End does once what is queued was sent, for which it takes
+// 5 s at most: the backend is gone and what it said before still counts.
+func (c *Conn) InternalEnd(reason deny.Reason, err error) {
+	c.end(ending{reason: reason, code: reason.Close(), text: reason.CloseReason(), cause: err, flush: true, by: "route"})
+}
