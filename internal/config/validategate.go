@@ -51,6 +51,9 @@ func (l *loader) validatePath(g *Gate, key string, seen map[string]string) {
 	case l.fine("api.prefix") && badPath(prefix) == "" && under(p, prefix):
 		l.fail(key+".path", "the path lies under api.prefix (%s), where the door's own endpoints are", prefix)
 	}
+	if p == "/" && l.out.App != "" {
+		l.fail(key+".path", "the gate covers every path, so that app (%s) would get nothing: give the gate a path of its own", redact(l.out.App))
+	}
 	lower := strings.ToLower(p)
 	switch old, ok := seen[lower]; {
 	case ok && old == p:
