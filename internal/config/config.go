@@ -32,8 +32,6 @@ type File struct {
 	Identity Identity
 	Log      Log
 	Shutdown Shutdown
-
-	warnings []string
 }
 
 // InMemory reports whether nothing survives a restart.

@@ -25,8 +25,8 @@ func (f *File) Warnings() []string {
 	if f.InMemory() {
 		add("state: memory: a restart un-revokes everything and ends all sessions")
 	}
-	if off := f.Health; off != "off" && !loopback(off) {
-		add("health: %s is not loopback; /metrics has no authentication", off)
+	if f.Health != "off" && !loopback(f.Health) {
+		add("health: %s is not loopback; /metrics has no authentication", f.Health)
 	}
 	if a := f.Admin.Listen; a == "off" {
 		add("admin.listen: off: connections cannot be listed or revoked from outside")
@@ -41,7 +41,7 @@ func (f *File) Warnings() []string {
 			add("gate %s: %s", g.Path, w)
 		}
 	}
-	return append(out, f.warnings...)
+	return out
 }
 
 func (g *Gate) warnings() []string {
