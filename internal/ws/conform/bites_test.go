@@ -155,7 +155,7 @@ func TestTheSuiteBites_SR62(t *testing.T) {
 			run: func(c net.Conn) { io.Copy(io.Discard, c); c.Close() }},
 	} {
 		t.Run(f.name, func(t *testing.T) {
-			r := RunServer(behind(t, f.run), Options{Timeout: f.timeout, Match: func(id string) bool {
+			r := RunServer(behind(t, f.run), Options{Timeout: f.timeout, Pause: 4 * time.Millisecond, Match: func(id string) bool {
 				return slices.ContainsFunc(f.match, func(s string) bool { return id == s || strings.HasSuffix(s, ".") && strings.HasPrefix(id, s) })
 			}})
 			if got := ids(r); !slices.Equal(got, f.want) || len(r) < len(f.match) {
@@ -242,7 +242,7 @@ func TestOtherServers_SR62(t *testing.T) {
 					_, err = io.ReadFull(c, make([]byte, library.bytes))
 				}
 				return c, err
-			}, Options{Match: match})
+			}, Options{Match: match, Pause: 4 * time.Millisecond})
 			var got, want []string
 			for _, result := range r.Others() {
 				got = append(got, result.ID)

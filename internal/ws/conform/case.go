@@ -92,7 +92,7 @@ func (c Case) play(p *peer, pause time.Duration) (early bool) {
 				return false
 			}
 			p.write(whole[first:second], c.Chop)
-			if early = p.reacts(min(p.timeout, 20*pause)); !early {
+			if early = p.reacts(min(p.timeout, 100*pause)); !early {
 				p.write(whole[second:], c.Chop)
 			}
 			return early
@@ -120,7 +120,7 @@ func (c Case) play(p *peer, pause time.Duration) (early bool) {
 		switch {
 		case f.Doomed:
 			flush()
-			if early = p.reacts(min(p.timeout, 20*pause)); early {
+			if early = p.reacts(min(p.timeout, 100*pause)); early {
 				return early
 			}
 		case f.Pause:
@@ -143,16 +143,19 @@ func (c Case) wanted() (list []Message) {
 	return list
 }
 
-// is compares without building the payload.
+// is compares with at most 64 KiB of the payload built.
 func (m Message) is(ev event) bool {
-	n := len(m.Payload)
-	if ev.op != m.Op || len(ev.data) != n*max(m.Repeat, 1) {
+	times := max(m.Repeat, 1)
+	if ev.op != m.Op || len(ev.data) != len(m.Payload)*times {
 		return false
 	}
-	for rest := ev.data; len(rest) > 0; rest = rest[n:] {
-		if !bytes.HasPrefix(rest, []byte(m.Payload)) {
+	block := bytes.Repeat([]byte(m.Payload), min(times, 64<<10/max(len(m.Payload), 1)+1))
+	for rest := ev.data; len(rest) > 0; {
+		n := min(len(rest), len(block))
+		if !bytes.Equal(rest[:n], block[:n]) {
 			return false
 		}
+		rest = rest[n:]
 	}
 	return true
 }

@@ -43,7 +43,8 @@ type Options struct {
 	Match func(id string) bool
 	// Timeout bounds each wait for the endpoint. Default 10s.
 	Timeout time.Duration
-	// Pause is how long an endpoint is watched that owes nothing. Default 20ms.
+	// Pause is how long an endpoint is watched that owes nothing, and a hundredth of
+	// how long one is waited for that must fail at once. Default 20ms.
 	Pause time.Duration
 	// Parallel is the number of cases that run at once. Default 4.
 	Parallel int

@@ -2,6 +2,8 @@ package conform
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -47,10 +49,16 @@ func appendFrame(b []byte, masks bool, first byte, payload string) []byte {
 	b = append(b, key...)
 	start := len(b)
 	b = append(b, payload...)
-	for i := range b[start:] {
-		b[start+i] ^= key[i&3]
-	}
+	xor(b[start:], key)
 	return b
+}
+
+// xor masks b from the first byte of a payload on, in strides of the repeated key.
+func xor(b, key []byte) {
+	stride := bytes.Repeat(key, min(len(b)/4+1, 1<<10))
+	for len(b) > 0 {
+		b = b[subtle.XORBytes(b, b, stride):]
+	}
 }
 
 // reader reads what the endpoint says and judges it by the same rules.
@@ -165,8 +173,8 @@ func (r *reader) frame() (first byte, payload []byte, err error) {
 		}
 		return 0, nil, err
 	}
-	for i := range payload {
-		payload[i] ^= key[i&3]
+	if r.masked {
+		xor(payload, key[:])
 	}
 	return first, payload, nil
 }
