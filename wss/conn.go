@@ -108,17 +108,21 @@ func (c *Conn) TLS() *tls.ConnectionState {
 func (c *Conn) Peer() netip.Addr { return c.peer }
 
 // Early reports whether bytes followed an upgrade request before its answer
-// began. Such a request must be refused: they may be a second request.
+// began. Such a request must be refused: they may be a second request. Ask after
+// Detach, which looks a last time.
 func (c *Conn) Early() bool { return c.early.Load() }
 
 // Detach hands the hijacked connection over: *tls.Conn, or the socket itself. Its
 // deadlines are cleared and it leaves the pool of the unauthenticated; only
-// [Listener.Count] knows it, until it is closed. early is what arrived before
-// the answer; it is at most 4 KiB, and the request should be refused if there
-// is any. The Conn must not be used any more.
+// [Listener.Count] knows it, until it is closed. early is what was read before
+// the answer, at most 4 KiB; the request must be refused if there is any, or if
+// Early says so. Nothing else of the Conn may be used any more.
 func (c *Conn) Detach() (raw net.Conn, early []byte, err error) {
 	if c.phase != phaseHijacked {
 		return nil, nil, errors.New("wss: the connection is not hijacked, or its server is not set up by Install")
+	}
+	if c.upgrade && !c.wrote.Load() && c.sock.unread() {
+		c.early.Store(true)
 	}
 	early, c.buf, c.phase = c.buf, nil, phaseDetached
 	c.freeze()

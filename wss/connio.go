@@ -94,6 +94,7 @@ const forwardedProto = "X-Forwarded-Proto"
 func (c *Conn) refuse(status int, why string, within bool) error {
 	c.phase, c.ok, c.buf = phaseDead, 0, nil
 	c.err = &RefusedError{status, why}
+	c.sock.l.refused(c.peer, status, why)
 	free := c.writeMu.TryLock()
 	c.failed.Store(true)
 	if free {
@@ -107,7 +108,6 @@ func (c *Conn) refuse(status int, why string, within bool) error {
 		}
 	}
 	c.freeze()
-	c.sock.l.refused(c.peer, status, why)
 	c.sock.linger()
 	return c.err
 }
