@@ -78,6 +78,20 @@ func TestConfusion_SR30_AT61(t *testing.T) {
 		want(t, v, token(t, "RSA", "PS256", toJSON(t, header("PS256", "RSA")), body), 0)
 		want(t, v, token(t, "RSA", "RS256", toJSON(t, header("RS256", "RSA")), body), deny.AuthInvalid)
 	})
+	t.Run("SR-30 a key without alg is still bound to its type", func(t *testing.T) {
+		for _, kid := range []string{"EdDSA", "ES256", "RSA"} {
+			k := *testKeys()[kid].key
+			k.alg = ""
+			v := verifier(t, func(c *Config) { c.Keys = &KeySet{[]*key{&k}} })
+			for _, alg := range []string{"EdDSA", "ES256", "RS256", "PS256"} {
+				reason := deny.AuthInvalid
+				if alg == kid || kid == "RSA" && alg[1] == 'S' && alg[0] != 'E' {
+					reason = 0
+				}
+				want(t, v, token(t, kid, alg, toJSON(t, header(alg, kid)), body), reason)
+			}
+		}
+	})
 	t.Run("SR-30 a shared secret accepts nothing else", func(t *testing.T) {
 		secret := []byte(strings.Repeat("k", 32))
 		v := verifier(t, func(c *Config) { c.Keys, c.Secret = nil, secret })
@@ -153,6 +167,14 @@ func TestKid_SR32_AT63(t *testing.T) {
 		k.kid = "../../dev/null"
 		v := verifier(t, func(c *Config) { c.Keys = &KeySet{[]*key{&k}} })
 		want(t, v, es256(t, header("ES256", k.kid), claims()), 0)
+	})
+	t.Run("SR-32 a kid of 129 bytes is refused even if a key is called so", func(t *testing.T) {
+		for n, reason := range map[int]deny.Reason{maxKid: 0, maxKid + 1: deny.AuthInvalid} {
+			k := *testKeys()["ES256"].key
+			k.kid = strings.Repeat("k", n)
+			v := verifier(t, func(c *Config) { c.Keys = &KeySet{[]*key{&k}} })
+			want(t, v, es256(t, header("ES256", k.kid), claims()), reason)
+		}
 	})
 	t.Run("AT-63 without kid the keys that fit are tried in order, four at most", func(t *testing.T) {
 		bare := es256(t, header("ES256", "", fields{"kid": nil}), claims())

@@ -134,6 +134,35 @@ func TestKnownKeysDoNotWait_SR37_AT65(t *testing.T) {
 	})
 }
 
+func TestOneCallerRefreshesAnOldSet_SR37(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &idp{}
+		i.publish("ES256")
+		v := remote(t, i)
+		good := by(t, "ES256")
+		want(t, v, good, 0)
+		i.mu.Lock()
+		i.answer = func(r *http.Request) (int, string) { <-r.Context().Done(); return 0, "" }
+		i.mu.Unlock()
+		time.Sleep(refreshAfter + 1)
+		var waited atomic.Int32
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				begin := time.Now()
+				want(t, v, good, 0)
+				if time.Since(begin) > 0 {
+					waited.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if waited.Load() != 1 || i.requests.Load() != 2 {
+			t.Errorf("%d of 100 waited for %d fetches, want 1 for 1", waited.Load(), i.requests.Load()-1)
+		}
+	})
+}
+
 func TestRotation_SR37_AT65(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &idp{}

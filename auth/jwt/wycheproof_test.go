@@ -1,10 +1,13 @@
 package jwt
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -126,6 +129,19 @@ func TestPsychicSignatures_SR36_AT64(t *testing.T) {
 	})
 }
 
+func TestSaltOfPSS_SR36(t *testing.T) {
+	v := verifier(t)
+	signed := encode([]byte(toJSON(t, header("PS256", "RSA")))) + "." + encode([]byte(toJSON(t, claims())))
+	for salt, reason := range map[int]deny.Reason{32: 0, 20: deny.AuthInvalid, rsa.PSSSaltLengthAuto: deny.AuthInvalid} {
+		private := testKeys()["RSA"].private.(*rsa.PrivateKey)
+		sig, err := rsa.SignPSS(rand.Reader, private, crypto.SHA256, digest(signed), &rsa.PSSOptions{SaltLength: salt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, v, signed+"."+encode(sig), reason)
+	}
+}
+
 func digest(s string) []byte {
 	h := crypto.SHA256.New()
 	h.Write([]byte(s))
@@ -144,7 +160,7 @@ func unb64(t *testing.T, s string) []byte {
 func TestUnusableKeys_SR36(t *testing.T) {
 	ec := members(testKeys()["ES256"].private.Public())
 	p384 := members(testKeys()["ES384"].private.Public())
-	rsaKey := members(testKeys()["RSA"].private.Public())
+	rsaJWK := members(testKeys()["RSA"].private.Public())
 	change := func(m map[string]string, pairs ...string) map[string]any {
 		out := map[string]any{}
 		for k, v := range m {
@@ -167,22 +183,22 @@ func TestUnusableKeys_SR36(t *testing.T) {
 		"a coordinate cut short":          change(ec, "x", encode(unb64(t, ec["x"])[1:])),
 		"a coordinate with a zero before": change(ec, "x", encode(append([]byte{0}, unb64(t, ec["x"])...))),
 		"secp256k1":                       change(ec, "crv", "secp256k1"),
-		"RSA of 1024 bits":                change(rsaKey, "n", encode(unb64(t, rsaKey["n"])[:128])),
-		"RSA of 16384 bits":               change(rsaKey, "n", encode([]byte("\xff"+strings.Repeat("\xff", 2047)))),
-		"RSA with an even modulus":        change(rsaKey, "n", encode(append(unb64(t, rsaKey["n"])[:255], 2))),
-		"RSA with exponent 1":             change(rsaKey, "e", "AQ"),
-		"RSA with an even exponent":       change(rsaKey, "e", "BA"),
-		"RSA with a huge exponent":        change(rsaKey, "e", "AQAAAAAB"),
-		"RSA without exponent":            change(rsaKey, "e", ""),
+		"RSA of 1024 bits":                change(rsaJWK, "n", encode(append(unb64(t, rsaJWK["n"])[:127], 1))),
+		"RSA of 16384 bits":               change(rsaJWK, "n", encode(bytes.Repeat([]byte{255}, 2048))),
+		"RSA with an even modulus":        change(rsaJWK, "n", encode(append(unb64(t, rsaJWK["n"])[:255], 2))),
+		"RSA with exponent 1":             change(rsaJWK, "e", "AQ"),
+		"RSA with an even exponent":       change(rsaJWK, "e", "BA"),
+		"RSA with a huge exponent":        change(rsaJWK, "e", "AQAAAAAB"),
+		"RSA without exponent":            change(rsaJWK, "e", ""),
 		"a secret":                        change(map[string]string{"kty": "oct", "k": "AAAA"}),
 		"a private key":                   change(ec, "d", "AAAA"),
-		"a private key of RSA":            change(rsaKey, "p", "AAAA"),
+		"a private key of RSA":            change(rsaJWK, "p", "AAAA"),
 		"for encryption":                  change(ec, "use", "enc"),
 		"for encryption by key_ops":       list(ec, "key_ops", "encrypt"),
 		"for key agreement by alg":        change(ec, "alg", "ECDH-ES"),
 		"with the alg of another curve":   change(ec, "alg", "ES384"),
 		"with the alg none":               change(ec, "alg", "none"),
-		"with the alg of a secret":        change(rsaKey, "alg", "HS256"),
+		"with the alg of a secret":        change(rsaJWK, "alg", "HS256"),
 		"a key for exchange":              change(map[string]string{"kty": "OKP", "crv": "X25519", "x": encode(make([]byte, 32))}),
 		"Ed25519 of 31 bytes":             change(map[string]string{"kty": "OKP", "crv": "Ed25519", "x": encode(make([]byte, 31))}),
 		"a kid too long":                  change(ec, "kid", strings.Repeat("k", 129)),
