@@ -3,7 +3,6 @@ package sallyport
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -217,12 +216,22 @@ func (d *Door) acceptable(id auth.Identity) error {
 	switch {
 	case !id.Expires.IsZero() && left <= 0:
 		return deny.Because(deny.AuthExpired, nil)
-	case !id.Expires.IsZero() && left > guard.RevocationsKept:
-		return deny.Because(deny.AuthInvalid, fmt.Errorf("valid for %s, longer than revocations are kept", left.Round(time.Hour)))
+	case !id.Expires.IsZero() && max(left, lifetime(id)) > guard.RevocationsKept:
+		return deny.Because(deny.AuthInvalid, errors.New("valid for longer than revocations are kept"))
 	case d.revocations.Revoked(holder(id)):
 		return deny.Because(deny.AuthRevoked, nil)
 	}
 	return nil
+}
+
+// lifetime is how long a credential is valid in all. One that is valid for
+// longer than revocations are kept would come back to life after its revocation
+// was forgotten, however little of it is left by then.
+func lifetime(id auth.Identity) time.Duration {
+	if id.IssuedAt.IsZero() {
+		return 0
+	}
+	return id.Expires.Sub(id.IssuedAt)
 }
 
 func holder(id auth.Identity) guard.Holder {

@@ -133,14 +133,16 @@ func (d *Door) compile(c Config, handled []Gate) (*policy, guard.Limits, error) 
 	if c.Auth == nil && (len(c.Gates) == 0 || slices.ContainsFunc(c.Gates, func(g Gate) bool { return g.Auth == nil })) {
 		errs = append(errs, errors.New(`auth: nobody could be admitted; give an Authenticator, or auth.Anonymous("reason")`))
 	}
+	taken := map[string]bool{}
 	for _, g := range append(slices.Clone(c.Gates), handled...) {
-		full, err := fill(g, &c)
+		if taken[g.Path] {
+			errs = append(errs, fmt.Errorf("gate %q: given twice", g.Path))
+		}
+		taken[g.Path] = true
+		full, err := fill(g, &c, p.origin)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("gate %q: %w", g.Path, err))
 			continue
-		}
-		if p.find(g.Path) != nil && p.find(g.Path).Path == g.Path {
-			errs = append(errs, fmt.Errorf("gate %q: given twice", g.Path))
 		}
 		if full.Path[len(full.Path)-1] == '/' {
 			p.prefixes = append(p.prefixes, full)
@@ -156,8 +158,8 @@ func (d *Door) compile(c Config, handled []Gate) (*policy, guard.Limits, error) 
 }
 
 // fill gives g what it does not say itself.
-func fill(g Gate, c *Config) (*gate, error) {
-	full := &gate{Gate: g}
+func fill(g Gate, c *Config, doorOrigin *origin.Policy) (*gate, error) {
+	full := &gate{Gate: g, origin: doorOrigin}
 	var errs []error
 	if err := checkPath(g.Path); err != nil {
 		return nil, err
@@ -168,13 +170,11 @@ func fill(g Gate, c *Config) (*gate, error) {
 	if full.Auth == nil {
 		full.Auth = c.Auth
 	}
-	o := c.Origin
-	if g.Origin != nil {
-		o = *g.Origin
-	}
 	var err error
-	if full.origin, err = origin.New(o); err != nil {
-		errs = append(errs, err)
+	if g.Origin != nil {
+		if full.origin, err = origin.New(*g.Origin); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	limits := c.Guard
 	if g.Guard != nil {

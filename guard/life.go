@@ -38,8 +38,8 @@ type Life struct {
 // Begin starts the life of a connection whose credential ends at expires (zero:
 // never). c must have been filled.
 func (l *Life) Begin(c *Config, expires time.Time) {
-	l.config, l.base = c, time.Now()
-	l.pace = newPace(c, 0)
+	l.config, l.base = c, time.Now().Add(-1) // so that no time is 0, which means "not"
+	l.pace = newPace(c, l.now())
 	l.Extend(expires)
 }
 
@@ -50,8 +50,7 @@ func (l *Life) Live() {
 	l.data.Store(now)
 }
 
-// now is never 0, so that 0 can mean "not".
-func (l *Life) now() time.Duration { return max(time.Since(l.base), 1) }
+func (l *Life) now() time.Duration { return time.Since(l.base) }
 
 // Config returns the limits in force.
 func (l *Life) Config() *Config { return l.config }
@@ -67,7 +66,7 @@ func (l *Life) Extend(expires time.Time) {
 
 // End is when the connection ends at the latest, and why.
 func (l *Life) End() (time.Time, deny.Reason) {
-	end := l.base.Add(l.config.MaxLife)
+	end := l.base.Add(1 + l.config.MaxLife)
 	if at := l.expires.Load(); at != 0 && time.Unix(0, at).Before(end) {
 		return time.Unix(0, at), deny.AuthExpired
 	}
@@ -108,7 +107,7 @@ func (l *Life) Spend(messages, bytes int) (alarm time.Time, end deny.Reason) {
 		l.throttled.Store(0)
 		return time.Time{}, 0
 	}
-	l.throttled.Store(max(int64(l.pace.since), 1))
+	l.throttled.Store(int64(l.pace.since))
 	if wait == 0 {
 		return time.Time{}, 0
 	}

@@ -1,0 +1,42 @@
+# Sallyport. "make run" needs Go and nothing else; "make test" sets up what it needs.
+GO ?= go
+FUZZTIME ?= 60s
+
+.PHONY: run build test test-go test-e2e lint fuzz soak mutants requirements vuln generate
+
+run: ## the demo on https://localhost:8443
+	$(GO) run ./cmd/sallyport demo
+
+build: ## bin/sallyport
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/sallyport ./cmd/sallyport
+
+test: lint test-go requirements test-e2e ## everything but long runs
+	@echo "make test: vet, staticcheck, Go tests under -race, requirements and end-to-end tests passed"
+
+lint:
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+test-go:
+	$(GO) test -race -timeout 10m ./...
+
+test-e2e:
+	./test/e2e/run
+
+fuzz: ## FUZZTIME for each fuzz target
+	./test/fuzz
+
+soak: ## leaks after 10,000 refused and 10,000 accepted connections
+	$(GO) test -tags soak -run Soak -timeout 30m -v ./test/soak
+
+mutants: ## break each check: its test must go red
+	$(GO) run ./test/mutants
+
+requirements: ## every SR and AT id with the tests that carry it
+	$(GO) run ./test/requirements
+
+vuln: ## known vulnerabilities; needs the database of the Go project
+	$(GO) tool -modfile=tools/go.mod govulncheck ./...
+
+generate:
+	$(GO) generate ./...
