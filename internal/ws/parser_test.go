@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -82,6 +83,8 @@ var verdicts = []struct {
 
 	{"AT-35 as many fragments as allowed", limits{fragments: 3}, m(0x01, "a", 0x00, "b", 0x80, "c"), []string{`1 "abc"`}},
 	{"AT-35 one fragment too many", limits{fragments: 3}, m(0x01, "a", 0x00, "b", 0x00, "c", 0x80, "d"), []string{"fault 1009"}},
+	{"AT-35 128 fragments by default", limits{}, join(m(0x01, ""), bytes.Repeat(m(0x00, ""), 126), m(0x80, "x")), []string{`1 "x"`}},
+	{"AT-35 129 fragments by default", limits{}, join(m(0x01, ""), bytes.Repeat(m(0x00, ""), 127), m(0x80, "x")), []string{"fault 1009"}},
 	{"AT-35 empty fragments count", limits{fragments: 3}, m(0x01, "", 0x00, "", 0x00, "", 0x80, ""), []string{"fault 1009"}},
 	{"AT-35 control frames are no fragments", limits{fragments: 2}, m(0x01, "a", 0x89, "", 0x89, "", 0x80, "b"), []string{`9 ""`, `9 ""`, `1 "ab"`}},
 	{"AT-35 fragments are counted per message", limits{fragments: 2}, m(0x01, "a", 0x80, "b", 0x01, "c", 0x80, "d"), []string{`1 "ab"`, `1 "cd"`}},
