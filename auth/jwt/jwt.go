@@ -304,6 +304,17 @@ func (v *Verifier) Refresh(ctx context.Context) error {
 	return v.keys.refresh(ctx)
 }
 
+// Inherit takes over the key set that old has read, if old reads it from the same
+// place for the same issuer; otherwise it does nothing. On a reload of the
+// configuration it is called before v is used: a new verifier knows no keys
+// before its first fetch, and connections must not end because of that.
+func (v *Verifier) Inherit(old *Verifier) {
+	if v.config.JWKS == "" || v.config.JWKS != old.config.JWKS || v.config.Issuer != old.config.Issuer {
+		return
+	}
+	v.keys.inherit(old.keys)
+}
+
 // SetKeys replaces the keys of a verifier that was made with [Config].Keys.
 func (v *Verifier) SetKeys(set *KeySet) error {
 	if v.config.Keys == nil || set == nil {

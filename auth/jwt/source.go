@@ -183,8 +183,9 @@ func (s *source) finish(set *KeySet, err error) []func() {
 	defer s.mu.Unlock()
 	if err == nil {
 		now := time.Now()
+		notify := s.put(set)
 		s.successAt.Store(&now)
-		return s.put(set)
+		return notify
 	}
 	if s.set.Load() != nil && s.current() == nil && !s.lapsed {
 		s.lapsed = true
@@ -219,6 +220,20 @@ func (s *source) install(set *KeySet) {
 	s.mu.Unlock()
 	for _, listener := range notify {
 		listener()
+	}
+}
+
+// inherit puts the set of old in force, with its age, unless one was read already.
+func (s *source) inherit(old *source) {
+	at, set := old.successAt.Load(), old.set.Load() // the age first: never younger than the set
+	if at == nil || set == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.set.Load() == nil {
+		s.put(set) // nobody listens for keys that leave: there were none
+		s.successAt.Store(at)
 	}
 }
 

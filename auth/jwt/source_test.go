@@ -431,3 +431,39 @@ func TestKeysInTheProcess_SR37(t *testing.T) {
 		t.Error("the keys of an issuer were replaced")
 	}
 }
+
+func TestReloadInheritsTheSet_SR37_SR91(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &idp{}
+		i.publish("ES256")
+		old := remote(t, i)
+		id := want(t, old, by(t, "ES256"), 0)
+		time.Sleep(23 * time.Hour)
+		i.serve(500, "")
+		fresh := remote(t, i)
+		if fresh.HasKey(id.KeyID) {
+			t.Error("a new verifier has keys")
+		}
+		fresh.Inherit(old)
+		if !fresh.HasKey(id.KeyID) || fresh.LastSuccess() != old.LastSuccess() {
+			t.Error("the set was not inherited with its age")
+		}
+		time.Sleep(time.Hour + 1)
+		if fresh.HasKey(id.KeyID) {
+			t.Error("a reload made an old set young")
+		}
+		i.publish("other")
+		if err := fresh.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		fresh.Inherit(old)
+		if fresh.HasKey(id.KeyID) {
+			t.Error("a newer set was replaced by an older one")
+		}
+		moved := verifier(t, func(c *Config) { c.Keys, c.JWKS = nil, "https://elsewhere.example/jwks" })
+		moved.Inherit(old)
+		if moved.HasKey(id.KeyID) || !moved.LastSuccess().IsZero() {
+			t.Error("the set of another place was inherited")
+		}
+	})
+}
