@@ -19,13 +19,13 @@ import (
 // it was answered. What arrives too early is held back and never handed over.
 type Conn struct {
 	// Set once.
-	sock   *socket
-	raw    net.Conn // *tls.Conn, or sock
-	peer   netip.Addr
-	secure bool // TLS, here or at a proxy that is believed
+	sock *socket
+	raw  net.Conn // *tls.Conn, or sock
+	peer netip.Addr
 
 	// Owned by the reader. net/http has one reader at a time, and none when it
 	// calls ConnState or hijacks.
+	secure  bool // TLS, here or at a proxy that is believed
 	phase   phase
 	buf     []byte // read and not handed over
 	ok      int    // how much of buf may be handed over

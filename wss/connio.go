@@ -70,6 +70,7 @@ func (c *Conn) take(h *ws.Head, n int) error {
 	case !c.secure:
 		return c.refuse(426, "only TLS is spoken here", false)
 	case c.raw == c.sock && (h.Count(forwardedProto) != 1 || h.Get(forwardedProto) != "https"):
+		c.secure = false // the client came in clear: no Strict-Transport-Security
 		return c.refuse(426, "the proxy does not say that the client came by TLS", false)
 	case h.ContentLength > o.MaxBody:
 		return c.refuse(413, errTooBig.Error(), false)

@@ -33,12 +33,13 @@ func (c *client) wantPlainRefusal() {
 	c.wantEnd()
 }
 
-func TestPlaintext(t *testing.T) {
-	hsts := func(o *Options) {
-		o.Refusal = func(int, string) []byte {
-			return []byte("HTTP/1.1 426 No\r\nStrict-Transport-Security: max-age=1\r\nContent-Length: 0\r\n\r\n")
-		}
+func hsts(o *Options) {
+	o.Refusal = func(int, string) []byte {
+		return []byte("HTTP/1.1 426 No\r\nStrict-Transport-Security: max-age=1\r\nContent-Length: 0\r\n\r\n")
 	}
+}
+
+func TestPlaintext(t *testing.T) {
 	otherPeer := func(o *Options) { o.TerminatedBy, _ = ParsePeers([]string{"10.0.0.0/8", "unix"}) }
 	for _, tt := range []struct {
 		name   string
@@ -81,12 +82,16 @@ func TestTerminatedBy(t *testing.T) {
 		{"SR-01 the proxy says wss", "X-Forwarded-Proto: wss\r\n", 426},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newSite(t, behindProxy, nil)
+			s := newSite(t, behindProxy, nil, hsts)
 			c := s.client(behindProxy)
 			defer c.Close()
 			c.send(head("GET", "/first")) // each request is judged
 			c.wantAnswer(200, "GET /first:")
 			c.send("GET / HTTP/1.1\r\nHost: a\r\n" + tt.lines + "\r\n")
+			if tt.status == 426 {
+				c.wantPlainRefusal()
+				return
+			}
 			c.wantAnswer(tt.status, "")
 		})
 	}

@@ -214,7 +214,7 @@ func TestHeadRefusesEarly_AT23(t *testing.T) {
 func TestHeadScannerLooksOnce_AT21(t *testing.T) {
 	in := []byte("GET / HTTP/1.1\r\n" + hostLine + "Sec-WebSocket-Protocol: " + strings.Repeat(`",;\`, 4000))
 	var s HeadScanner
-	for i := range in { // what was looked at is overwritten: only a lookup of it could notice
+	for i := range in {
 		if _, _, err := s.Scan(in[:i+1]); err != nil {
 			t.Fatal(err)
 		}
