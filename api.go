@@ -76,12 +76,11 @@ const (
 
 type api struct {
 	API
-	door    *Door
-	policy  *policy
-	mux     *http.ServeMux
-	csrf    *http.CrossOriginProtection
-	own     []string // origins that may call everything
-	tickets []string // origins of gates, that may call ticket
+	door   *Door
+	policy *policy
+	mux    *http.ServeMux
+	csrf   *http.CrossOriginProtection
+	own    []string // origins that may call everything
 }
 
 func newAPI(d *Door, p *policy, c API) (*api, error) {

@@ -31,17 +31,16 @@ var (
 // called from any goroutine.
 type Conn struct {
 	// Set once at admission.
-	door      *Door
-	id        string
-	gate      string
-	origin    string
-	host      *http.Request // with nothing but what the host check reads
-	address   netip.Addr
-	began     time.Time
-	protocols []string
-	place     *guard.Place
-	ctx       context.Context
-	cancel    context.CancelCauseFunc
+	door    *Door
+	id      string
+	gate    string
+	origin  string
+	host    *http.Request // with nothing but what the host check reads
+	address netip.Addr
+	began   time.Time
+	place   *guard.Place
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
 
 	identity atomic.Pointer[auth.Identity] // replaced by renewal only
 	life     guard.Life
