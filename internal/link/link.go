@@ -64,7 +64,7 @@ type Owner interface {
 type Config struct {
 	Role         ws.Role
 	MaxMessage   int64           // bytes, of messages received
-	MaxFragments int             // as in ws.Parser
+	MaxFragments int             // as in ws.Parser; 0: 128, or one for each 512 bytes of MaxMessage
 	WriteWait    time.Duration   // for the peer to accept a segment of 32 KiB
 	Budget       *Budget         // shared by many links; nil: none
 	Writers      *sync.WaitGroup // counts the goroutines that write
@@ -97,7 +97,9 @@ func New(e engine.Engine, socket net.Conn, owner Owner, config Config, first []b
 	l := &Link{config: config, owner: owner, socket: socket}
 	l.parser.Role = config.Role
 	l.parser.MaxMessage = config.MaxMessage
-	l.parser.MaxFragments = config.MaxFragments
+	if l.parser.MaxFragments = config.MaxFragments; config.MaxFragments == 0 {
+		l.parser.MaxFragments = int(max(ws.DefaultMaxFragments, config.MaxMessage/512))
+	}
 	l.handle = e.Attach(socket, l)
 	l.out.link = l
 	l.out.head = first

@@ -15,6 +15,7 @@ const (
 	segmentSize = 32 << 10  // handed to the socket in one write: whole frames
 	highWater   = 64 << 10  // Above: the source should pause
 	maxQueue    = 256 << 10 // nothing more is accepted until it falls below
+	maxPongs    = 2 << 10   // of pongs that wait; then only the last ping is answered
 )
 
 // Errors of sending.
@@ -73,7 +74,7 @@ type outbox struct {
 	last     []byte     // goes after all else: the close frame
 	queue    [][]byte   // segments: whole frames each
 	queued   int        // bytes in queue, and of the segment being written
-	answer   []byte     // at most one pong waits
+	answer   []byte     // pongs that wait, at most maxPongs and one
 	started  bool
 	writing  bool // the goroutine exists
 	finished bool // what is in head and queue is the last
@@ -210,14 +211,18 @@ func (o *outbox) noteAbove() {
 	}
 }
 
-// pong replaces the pong that waits, if any (RFC 6455, section 5.5.3).
+// pong answers a ping. If many pongs wait it takes their place (RFC 6455,
+// section 5.5.3).
 func (o *outbox) pong(payload []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.finished {
 		return
 	}
-	o.answer = ws.AppendFrame(o.answer[:0], o.link.config.Role, true, ws.Pong, payload)
+	if len(o.answer) >= maxPongs {
+		o.answer = o.answer[:0]
+	}
+	o.answer = ws.AppendFrame(o.answer, o.link.config.Role, true, ws.Pong, payload)
 	o.wake()
 }
 
