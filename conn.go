@@ -440,7 +440,7 @@ func (c *Conn) Tick() {
 
 // hijack takes the socket out of an HTTP server. It names the middleware that
 // stands in the way.
-func hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
+func (d *Door) hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
 	socket, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, nil, fmt.Errorf("hijack through %T (a middleware's ResponseWriter needs an Unwrap method): %w", w, err)
@@ -449,15 +449,18 @@ func hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ = rw.Reader.Peek(n)
 	}
-	if d, ok := socket.(interface {
+	if filter, ok := socket.(interface {
 		Detach() (net.Conn, []byte, error)
 	}); ok {
-		inner, more, err := d.Detach()
+		inner, more, err := filter.Detach()
 		if err != nil {
 			socket.Close()
 			return nil, nil, fmt.Errorf("take over the socket: %w", err)
 		}
 		socket, early = inner, append(early, more...)
+		d.strict.Store(true)
+	} else {
+		d.lax.Store(true)
 	}
 	socket.SetDeadline(time.Time{})
 	return socket, early, nil

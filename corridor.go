@@ -1,6 +1,7 @@
 package sallyport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -244,7 +245,9 @@ func (d *Door) newConn(v *visit, place *guard.Place) *Conn {
 		address: v.address, began: v.began, place: place,
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.identity.Store(&v.id)
+	id := v.id
+	id.Handle = bytes.Clone(id.Handle) // erased at the end
+	c.identity.Store(&id)
 	c.life.Begin(&v.gate.guard, v.id.Expires)
 	c.alarm.Ticker = c
 	return c
@@ -309,7 +312,7 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 	protocol := v.selected(h.Protocol)
 	header := http.Header{}
 	v.policy.headers.Apply(header)
-	socket, early, err := hijack(v.w)
+	socket, early, err := d.hijack(v.w)
 	if err != nil {
 		abandon(deny.Because(deny.Internal, err))
 		return

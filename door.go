@@ -77,6 +77,8 @@ type Door struct {
 	refusals    refusals
 	rechecks    chan struct{} // holds a token for each re-check in flight
 
+	strict, lax atomic.Bool // a handshake came through a strict listener, through another
+
 	reloading sync.Mutex // held by Handle and Reload, which replace the policy
 
 	mu       sync.Mutex // guards what follows

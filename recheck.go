@@ -1,6 +1,7 @@
 package sallyport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -56,6 +57,9 @@ func (rc *recheck) stop(d *Door) {
 	defer rc.mu.Unlock()
 	rc.ended = true
 	d.clock.Cancel(&rc.alarm)
+	if rc.conn != nil {
+		clear(rc.conn.identity.Load().Handle) // may hold what the browser sent
+	}
 	if rc.cancel != nil {
 		rc.cancel()
 	}
@@ -93,10 +97,12 @@ func (rc *recheck) ask() {
 		return
 	}
 	rc.cancel = cancel
+	old := c.Identity()
+	old.Handle = bytes.Clone(old.Handle)
 	rc.mu.Unlock()
+	defer clear(old.Handle)
 	ctx = auth.WithAttempt(ctx, auth.Attempt{Gate: c.gate, Origin: c.origin, Address: c.address.String()})
 
-	old := c.Identity()
 	id, err := rc.authority.Recheck(ctx, old)
 	switch {
 	case err == nil && (id.Issuer != old.Issuer || id.Subject != old.Subject || id.Session != old.Session):
@@ -114,16 +120,22 @@ func (rc *recheck) ask() {
 	}
 }
 
-// answered notes a good answer, which may also have moved the end.
+// answered notes a good answer, which may have moved the end or changed what to
+// ask with.
 func (rc *recheck) answered(c *Conn, id auth.Identity) {
 	rc.mu.Lock()
 	rc.since = time.Time{}
-	rc.mu.Unlock()
-	if !id.Expires.Equal(c.Identity().Expires) {
-		c.life.Extend(id.Expires)
-		end, _ := c.life.End()
-		c.door.clock.Set(&c.alarm, end)
+	if !rc.ended {
+		was := c.identity.Load()
+		now := *was
+		now.Expires, now.Handle = id.Expires, bytes.Clone(id.Handle)
+		if c.identity.CompareAndSwap(was, &now) { // else it was renewed meanwhile
+			c.life.Extend(id.Expires)
+		}
 	}
+	rc.mu.Unlock()
+	end, _ := c.life.End()
+	c.door.clock.Set(&c.alarm, end)
 	rc.again(rc.interval)
 }
 

@@ -113,7 +113,7 @@ func (v *visit) refuse(err error) {
 	defer v.door.refusals.leave()
 	header := http.Header{}
 	v.policy.headers.Apply(header)
-	socket, _, hijackErr := hijack(v.w)
+	socket, _, hijackErr := v.door.hijack(v.w)
 	if hijackErr != nil {
 		v.refuseHTTP(deny.Because(deny.Internal, fmt.Errorf("%w, while refusing: %w", hijackErr, err)))
 		return

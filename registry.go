@@ -1,6 +1,7 @@
 package sallyport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -149,6 +150,7 @@ func (d *Door) Renew(c *Conn, id auth.Identity) error {
 	if err := fits(old, id); err != nil {
 		return deny.Because(deny.RenewMismatch, err)
 	}
+	id.Handle = bytes.Clone(id.Handle) // erased at the end
 	if !d.revocations.Unless(holder(id), func() {
 		c.identity.Store(&id)
 		c.life.Extend(id.Expires)
