@@ -145,6 +145,14 @@ func TestExpectContinue(t *testing.T) {
 			c.send("abc")
 			c.wantAnswer(200, "POST /p:abc")
 		}
+		// "100 Continue" is no answer yet: a bad body still gets its own.
+		c.send(head("POST", "/p", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n"))
+		if r, err := http.ReadResponse(c.r, nil); err != nil || r.StatusCode != 100 {
+			t.Fatal(r, err)
+		}
+		c.send("zz\r\n")
+		c.wantAnswer(400, "the chunks are malformed\n")
+		c.wantEnd()
 	})
 }
 
@@ -296,6 +304,7 @@ func TestUpgradeRefusedThenOrdinary(t *testing.T) {
 		c := s.client(k)
 		defer c.Close()
 		for range 200 { // the next request races with the end of the one before
+			// and is not taken for bytes before the answer
 			c.send(head("GET", "/ws", upgradeLines))
 			c.wantAnswer(426, "")
 		}

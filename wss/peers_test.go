@@ -41,6 +41,9 @@ func TestParsePeers(t *testing.T) {
 	if _, err := ParsePeers([]string{"a", "b"}); err == nil || strings.Count(err.Error(), "\n") != 1 {
 		t.Errorf("got %v, want both mistakes", err)
 	}
+	if !peers(t, "fe80::/10").Contains(netip.MustParseAddr("fe80::1%eth0")) {
+		t.Error("a zone hides a peer")
+	}
 	if (Peers{}).Contains(netip.MustParseAddr("127.0.0.1")) || (Peers{}).Contains(netip.Addr{}) || !(Peers{}).None() {
 		t.Error("the zero Peers believe somebody")
 	}
