@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -36,7 +37,7 @@ type headersPolicy = *headers.Policy
 
 // Config is a door. Gates may replace Origin, Auth and Guard for themselves.
 type Config struct {
-	Origin  origin.Config      // measure 2; the zero value trusts nobody
+	Origin  origin.Config      // measure 2; the zero value trusts nobody. Without Hosts: those of its origins
 	Headers headers.Config     // measure 3; the zero value is the strict set
 	Auth    auth.Authenticator // measure 4; nil is an error, auth.Anonymous is a decision
 	Guard   guard.Config       // measure 6
@@ -127,7 +128,7 @@ func (d *Door) compile(c Config, handled []Gate) (*policy, guard.Limits, error) 
 	if p.headers, err = headers.New(c.Headers); err != nil {
 		errs = append(errs, err)
 	}
-	if p.origin, err = origin.New(c.Origin); err != nil {
+	if p.origin, err = originPolicy(c.Origin, c.API.Origin); err != nil {
 		errs = append(errs, err)
 	}
 	limits, err := c.Limits.Fill()
@@ -174,7 +175,7 @@ func fill(g Gate, c *Config, doorOrigin *origin.Policy) (*gate, error) {
 	}
 	var err error
 	if g.Origin != nil {
-		if full.origin, err = origin.New(*g.Origin); err != nil {
+		if full.origin, err = originPolicy(*g.Origin, c.API.Origin); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -186,6 +187,19 @@ func fill(g Gate, c *Config, doorOrigin *origin.Policy) (*gate, error) {
 		errs = append(errs, err)
 	}
 	return full, errors.Join(errs...)
+}
+
+// originPolicy fills in the hosts that c does not list: those of the origins,
+// which is right wherever page and socket share one.
+func originPolicy(c origin.Config, own string) (*origin.Policy, error) {
+	if len(c.Hosts) == 0 {
+		for _, s := range append([]string{own}, c.Trusted...) {
+			if o, ok := origin.Parse(strings.ToLower(s)); ok && !slices.Contains(c.Hosts, o.Host) {
+				c.Hosts = append(c.Hosts, o.Host)
+			}
+		}
+	}
+	return origin.New(c)
 }
 
 // Handle adds a gate with the door's own policies. pattern is a path, with or

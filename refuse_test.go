@@ -14,7 +14,6 @@ import (
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/auth"
 	"github.com/sallyport/sallyport/deny"
-	"github.com/sallyport/sallyport/internal/ws"
 	"github.com/sallyport/sallyport/origin"
 	"github.com/sallyport/sallyport/sallyporttest"
 )
@@ -260,4 +259,13 @@ func TestConfigMistakesComeAllAtOnce(t *testing.T) {
 	}
 }
 
-var _ = ws.Text
+func TestHostsDefaultToThoseOfTheOrigins_SR12_SR13(t *testing.T) {
+	bubble(t, func(c *sallyport.Config) { c.Origin.Hosts = nil }, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+		s.Connect(t, as("ada"))
+		o := as("ada")
+		o.Host = "evil.example"
+		if c := s.Try(t, o); c.Response.StatusCode != 421 {
+			t.Errorf("SR-13 another host: got %s, want 421", c.Response.Status)
+		}
+	})
+}
