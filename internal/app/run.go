@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/sallyport/sallyport/wss"
+)
+
+// Interrupted is the error of [Run] after a second signal: what was still open
+// was cut. The program exits with 128 and the number of the signal.
+type Interrupted struct{ Signal os.Signal }
+
+func (e *Interrupted) Error() string { return fmt.Sprintf("stopped at once by %s", e.Signal) }
+
+// Run starts a server and lets it run until ctx ends or a signal says so: the
+// first SIGTERM or SIGINT drains, a second one stops at once, SIGHUP reloads. It
+// returns nil after a drain.
+func Run(ctx context.Context, o Options) error {
+	signals := o.Signals
+	if signals == nil {
+		own := make(chan os.Signal, 4)
+		signal.Notify(own, syscall.SIGHUP, syscall.SIGTERM, os.Interrupt)
+		defer signal.Stop(own)
+		signals = own
+	}
+	s, err := Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	if o.Ready != nil {
+		o.Ready(s)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return s.drainUntil(signals)
+		case err := <-s.fatal:
+			s.log.Error("a listener ended", "err", err)
+			_ = s.Stop()
+			return err
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				return s.drainUntil(signals)
+			}
+			_ = s.Reload(ctx) // which has said why
+		}
+	}
+}
+
+// drainUntil drains, or stops at once when a further signal comes.
+func (s *Server) drainUntil(signals <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.Drain(ctx) }() // ends with done, which is waited for
+	for {
+		select {
+		case err := <-done:
+			return err
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				continue
+			}
+			s.log.Warn("second signal: stopping at once")
+			cancel()
+			<-done
+			return &Interrupted{sig}
+		}
+	}
+}
+
+// announce writes what an operator wants to see once at start.
+func (s *Server) announce() {
+	p := s.now()
+	s.log.Info("serving", "version", s.options.Version, "listen", s.Addr().String(), "hosts", p.hosts, "gates", len(p.file.Gates),
+		"state", p.file.State, "health", addrText(s.HealthAddr()), "admin", addrText(s.AdminAddr()))
+	s.warn()
+}
+
+func addrText(a interface{ String() string }) string {
+	if a == nil {
+		return "off"
+	}
+	return a.String()
+}
+
+// warn writes a line for everything that weakens the door.
+func (s *Server) warn() {
+	p := s.now()
+	list := append(p.file.Warnings(), p.lowered...)
+	if p.file.InMemory() && p.file.Admin.Listen == "unix" {
+		list = append(list, "admin: there is no state directory for its socket, so there is none: connections cannot be listed or revoked from outside")
+	}
+	if w := wss.GoVersionWarning(runtime.Version()); w != "" {
+		list = append(list, w)
+	}
+	for _, w := range list {
+		s.log.Warn(w)
+	}
+}
