@@ -87,6 +87,9 @@ func (h *responseHead) scan(most int) (end int, why string) {
 			if h.lines == 0 && !bytes.HasPrefix(h.buf[h.line:h.seen], []byte("HTTP/1.")) {
 				return 0, "it is not HTTP/1.1"
 			}
+			if name, _, found := bytes.Cut(h.buf[h.line:h.seen], []byte(":")); h.lines > 0 && (!found || bytes.ContainsAny(name, " \t")) {
+				return 0, "a line is no header"
+			}
 			if h.lines++; h.lines > 1+ws.MaxHeadLines {
 				return 0, "its head has more than 64 lines"
 			}

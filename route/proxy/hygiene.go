@@ -45,7 +45,7 @@ func Clean(h http.Header, identity ...string) {
 		}
 	}
 	for name := range h {
-		if f := fold(name); drop[f] || isUnwanted(f) || disguised(name, f) {
+		if f := fold(name); drop[f] || isUnwanted(f) {
 			delete(h, name)
 		}
 	}
@@ -59,16 +59,6 @@ func isUnwanted(folded string) bool {
 		if strings.HasPrefix(folded, prefix) {
 			return true
 		}
-	}
-	return false
-}
-
-// disguised reports whether a header that is judged, or removed, by its exact
-// name elsewhere comes in a spelling that only some backend takes for it.
-func disguised(name, folded string) bool {
-	switch folded {
-	case "cookie", "authorization", "origin":
-		return !strings.EqualFold(name, folded)
 	}
 	return false
 }

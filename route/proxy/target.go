@@ -36,7 +36,7 @@ func parseTarget(s, plain, secure string) (target, error) {
 	}
 	u, err := url.Parse(s)
 	switch {
-	case err != nil:
+	case err != nil || !visible(s):
 		return bad("not a URL")
 	case u.Scheme != plain && u.Scheme != secure:
 		return bad("the scheme is not known")
