@@ -438,26 +438,28 @@ func (c *Conn) Tick() {
 	}
 }
 
-// hijack takes the socket out of an HTTP server. It names the middleware that
-// stands in the way.
-func (d *Door) hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
+// strictConn is what a strict listener's connections offer once hijacked.
+type strictConn interface {
+	Detach() (raw net.Conn, early []byte, err error)
+	Early() bool // bytes followed the request before its answer
+}
+
+// hijack takes the socket out of an HTTP server. early reports bytes behind the
+// request, which nobody may act on. An error names the middleware that stands in
+// the way.
+func (d *Door) hijack(w http.ResponseWriter) (socket net.Conn, early bool, err error) {
 	socket, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return nil, nil, fmt.Errorf("hijack through %T (a middleware's ResponseWriter needs an Unwrap method): %w", w, err)
+		return nil, false, fmt.Errorf("hijack through %T (a middleware's ResponseWriter needs an Unwrap method): %w", w, err)
 	}
-	var early []byte
-	if n := rw.Reader.Buffered(); n > 0 {
-		early, _ = rw.Reader.Peek(n)
-	}
-	if filter, ok := socket.(interface {
-		Detach() (net.Conn, []byte, error)
-	}); ok {
-		inner, more, err := filter.Detach()
+	early = rw.Reader.Buffered() > 0
+	if strict, ok := socket.(strictConn); ok {
+		raw, read, err := strict.Detach()
 		if err != nil {
 			socket.Close()
-			return nil, nil, fmt.Errorf("take over the socket: %w", err)
+			return nil, false, fmt.Errorf("take over the socket: %w", err)
 		}
-		socket, early = inner, append(early, more...)
+		socket, early = raw, early || len(read) > 0 || strict.Early()
 		d.strict.Store(true)
 	} else {
 		d.lax.Store(true)

@@ -319,7 +319,7 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 	}
 	// The server no longer answers: from here on refusals are written raw.
 	v.w = nil
-	if len(early) > 0 {
+	if early {
 		sinkErr := deny.Because(deny.HTTPMalformed, errors.New("bytes behind the handshake, before its answer"))
 		c.end(ending{reason: deny.HTTPMalformed, cause: sinkErr, by: "client"})
 		sink.Closed(nil, deny.HTTPMalformed)

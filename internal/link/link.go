@@ -199,7 +199,8 @@ func (l *Link) Reset() {
 	l.handle.Resume()
 }
 
-// under is the socket below TLS, or socket itself.
+// under is the socket below TLS, or socket itself: what is closed without TLS's
+// goodbye, which could block.
 func under(socket net.Conn) net.Conn {
 	if c, ok := socket.(interface{ NetConn() net.Conn }); ok {
 		return c.NetConn()
@@ -207,24 +208,28 @@ func under(socket net.Conn) net.Conn {
 	return socket
 }
 
-// closeWrite tells the peer that nothing more will come.
+// closeWrite tells the peer that nothing more will come, at every layer:
+// crypto/tls leaves the TCP half open.
 func closeWrite(socket net.Conn) {
-	type writeCloser interface{ CloseWrite() error }
-	if c, ok := socket.(writeCloser); ok {
+	if c, ok := socket.(interface{ CloseWrite() error }); ok {
 		c.CloseWrite()
 	}
 	if below := under(socket); below != socket {
-		if c, ok := below.(writeCloser); ok { // crypto/tls leaves the TCP half open
-			c.CloseWrite()
-		}
+		closeWrite(below)
 	}
 }
 
 // Abort closes socket with a TCP reset: nothing of ours waits in the kernel.
 func Abort(socket net.Conn) {
 	below := under(socket)
-	if c, ok := below.(interface{ SetLinger(int) error }); ok {
-		c.SetLinger(0)
+	for lowest := below; ; lowest = under(lowest) {
+		if c, ok := lowest.(interface{ SetLinger(int) error }); ok {
+			c.SetLinger(0)
+			break
+		}
+		if under(lowest) == lowest {
+			break
+		}
 	}
 	below.Close()
 }
