@@ -5,7 +5,7 @@ import (
 	"context"
 	"os"
 
-	"github.com/sallyport/sallyport/internal/cli"
+	"github.com/sallyport/sallyport/internal/app/cli"
 )
 
 func main() {

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Version is set by the linker for releases: -X …/internal/cli.Version=1.2.3.
+// Version is set by the linker for releases: -X …/internal/app/cli.Version=1.2.3.
 var Version = ""
 
 // build is what the program was made of.
