@@ -8,6 +8,7 @@
 package link
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -202,34 +203,39 @@ func (l *Link) Reset() {
 // under is the socket below TLS, or socket itself: what is closed without TLS's
 // goodbye, which could block.
 func under(socket net.Conn) net.Conn {
-	if c, ok := socket.(interface{ NetConn() net.Conn }); ok {
+	if c, ok := socket.(*tls.Conn); ok {
 		return c.NetConn()
 	}
 	return socket
 }
 
-// closeWrite tells the peer that nothing more will come, at every layer:
-// crypto/tls leaves the TCP half open.
+// closeWrite tells the peer that nothing more will come: crypto/tls leaves the
+// TCP half open.
 func closeWrite(socket net.Conn) {
-	if c, ok := socket.(interface{ CloseWrite() error }); ok {
+	type writeCloser interface{ CloseWrite() error }
+	if c, ok := socket.(writeCloser); ok {
 		c.CloseWrite()
 	}
 	if below := under(socket); below != socket {
-		closeWrite(below)
+		if c, ok := below.(writeCloser); ok {
+			c.CloseWrite()
+		}
 	}
 }
 
 // Abort closes socket with a TCP reset: nothing of ours waits in the kernel.
 func Abort(socket net.Conn) {
 	below := under(socket)
-	for lowest := below; ; lowest = under(lowest) {
-		if c, ok := lowest.(interface{ SetLinger(int) error }); ok {
-			c.SetLinger(0)
+	for c := below; c != nil; {
+		if l, ok := c.(interface{ SetLinger(int) error }); ok {
+			l.SetLinger(0)
 			break
 		}
-		if under(lowest) == lowest {
+		w, ok := c.(interface{ NetConn() net.Conn }) // a wrapper of the listener
+		if !ok {
 			break
 		}
+		c = w.NetConn()
 	}
 	below.Close()
 }
