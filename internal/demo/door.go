@@ -1,0 +1,156 @@
+package demo
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/auth"
+	"github.com/sallyport/sallyport/auth/jwt"
+	"github.com/sallyport/sallyport/auth/session"
+	"github.com/sallyport/sallyport/auth/ticket"
+	"github.com/sallyport/sallyport/guard"
+	"github.com/sallyport/sallyport/headers"
+	"github.com/sallyport/sallyport/internal/state"
+	"github.com/sallyport/sallyport/origin"
+	"github.com/sallyport/sallyport/route/proxy"
+)
+
+// Paths of the door.
+const (
+	chatGate   = "/chat"
+	eventsGate = "/events"
+	prefix     = "/api"
+
+	loginPath   = prefix + "/login"
+	expiredPath = prefix + "/expired-token"
+)
+
+const (
+	chatIdle    = 60 * time.Second
+	tokenLife   = 5 * time.Minute
+	sessionLife = 2 * time.Hour
+	chatName    = "demo-chat" // the backend, in the identities it is sent
+)
+
+// signers are the keys of two kinds of token, which never share one.
+type signers struct{ access, identity *jwt.Signer }
+
+// openSigners reads the keys from the state, or makes them the first time.
+func openSigners(s *state.DB) (signers, error) {
+	access, err := openSigner(s, "demo-access-key")
+	if err != nil {
+		return signers{}, err
+	}
+	identity, err := openSigner(s, "demo-identity-key")
+	return signers{access, identity}, err
+}
+
+func openSigner(s *state.DB, name string) (*jwt.Signer, error) {
+	pem, err := s.Secret(name, func() ([]byte, error) {
+		fresh, err := jwt.NewSigner()
+		if err != nil {
+			return nil, err
+		}
+		return fresh.MarshalPEM()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	return jwt.ParseSigner(pem)
+}
+
+type doorConfig struct {
+	Origin  string // of the page
+	Evil    string // of the other page, for the link to it
+	Backend string // ws://…
+	State   *state.DB
+	Signers signers
+}
+
+// guardedDoor is the door with the demo's own two endpoints before it: the
+// door owns every path under its prefix.
+type guardedDoor struct {
+	door    *sallyport.Door
+	login   http.Handler
+	expired http.Handler
+}
+
+func (g *guardedDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.RequestURI {
+	case loginPath:
+		g.login.ServeHTTP(w, r)
+	case expiredPath:
+		g.expired.ServeHTTP(w, r)
+	default:
+		g.door.ServeHTTP(w, r)
+	}
+}
+
+// newDoor is what a program that uses the library looks like.
+func newDoor(c doorConfig) (*guardedDoor, error) {
+	host := strings.TrimPrefix(c.Origin, "https://")
+	sessions, err := session.New(session.Config{Store: c.State.Sessions(), Issuer: c.Origin, Lifetime: sessionLife})
+	if err != nil {
+		return nil, err
+	}
+	tickets, err := ticket.New(ticket.Config{})
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := jwt.New(jwt.Config{Issuer: c.Origin, Audience: c.Origin + chatGate, Keys: jwt.PublicSet(c.Signers.access)})
+	if err != nil {
+		return nil, err
+	}
+	identity, err := proxy.NewIdentity(c.Signers.identity, c.Origin, chatName)
+	if err != nil {
+		return nil, err
+	}
+	backend, err := proxy.New(proxy.Config{To: c.Backend, Identity: identity, StripCookies: []string{sessions.CookieName()}})
+	if err != nil {
+		return nil, err
+	}
+	site, err := newSite(c.Origin, c.Evil)
+	if err != nil {
+		return nil, err
+	}
+
+	view := newView()
+	own := origin.Config{Trusted: []string{c.Origin}, Hosts: []string{host}, Dev: true}
+	everyName := own
+	everyName.Hosts = []string{"localhost", "127.0.0.1", "[::1]"} // the site sends them to the one that counts
+	door, err := sallyport.New(sallyport.Config{
+		Origin:  everyName,
+		Headers: headers.Config{Dev: true, ConnectSrc: []string{"wss://" + host}},
+		Auth:    auth.First(tickets, tokens, sessions),
+		Gates: []sallyport.Gate{
+			{Path: chatGate, Origin: &own, Guard: &guard.Config{Idle: chatIdle, MaxMessage: maxLine}, Route: backend},
+			{
+				Path: eventsGate, Origin: &own, Guard: &guard.Config{Idle: 24 * time.Hour, MaxMessage: 1}, Route: sallyport.Handler(view.watch),
+				Auth: auth.Anonymous("it shows what happens at the door of a demo, to the demo's own page, and no secret"),
+			},
+		},
+		API: sallyport.API{
+			Prefix: prefix, Origin: c.Origin, GetToken: true, Sessions: sessions, Signer: c.Signers.access, TokenLife: tokenLife,
+			Documents: map[string][]byte{"/.well-known/sallyport-identity.jwks": identity.JWKS()},
+		},
+		App:         site,
+		Observe:     view.note,
+		Revocations: c.State.Revocations(),
+		Tickets:     tickets,
+	})
+	if err != nil {
+		return nil, err
+	}
+	people, err := newPeople(c.Origin, sessions, c.Signers.access, door)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedDoor{
+		door:    door,
+		login:   door.Secure(http.HandlerFunc(people.login)),
+		expired: door.Secure(http.HandlerFunc(people.expired)),
+	}, nil
+}

@@ -1,0 +1,125 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sallyport/sallyport"
+)
+
+// Bounds of the view: how much is remembered, and of each text.
+const (
+	viewSize = 100
+	viewText = 128
+)
+
+// sight is one thing that the door saw, as the page shows it. It holds no
+// credential and no payload; Origin and Path are whatever a client sent.
+type sight struct {
+	N        uint64    `json:"n"`
+	At       time.Time `json:"at"`
+	What     string    `json:"what"` // refused, admitted, ended, issued, renewed
+	Path     string    `json:"path"`
+	Conn     string    `json:"conn,omitempty"` // first letters of its id
+	Who      string    `json:"who,omitempty"`
+	Origin   string    `json:"origin,omitempty"`
+	Reason   string    `json:"reason,omitempty"`
+	Sentence string    `json:"sentence,omitempty"`
+	Close    uint16    `json:"close,omitempty"`  // close code that the client got
+	Status   int       `json:"status,omitempty"` // HTTP status that the client got
+	Lasted   int64     `json:"lasted,omitempty"` // of a connection, in milliseconds
+	By       string    `json:"by,omitempty"`     // who ended it
+}
+
+// view remembers the last sights and shows them to whoever watches.
+type view struct {
+	mu      sync.Mutex // guards what follows
+	last    []sight    // at most viewSize, oldest first
+	n       uint64     // sights so far
+	changed chan struct{}
+}
+
+func newView() *view { return &view{changed: make(chan struct{})} }
+
+// note is the door's Observe. It does not block.
+func (v *view) note(e sallyport.Event) {
+	if e.Gate == eventsGate && e.Kind != sallyport.Refused {
+		return // the view does not show who views
+	}
+	s := sight{
+		At: time.Now().UTC(), What: e.Kind.String(), Path: short(e.Path, viewText), Conn: short(e.Conn, 6),
+		Who: short(e.Identity.Subject, viewText), Origin: short(e.Origin, viewText),
+	}
+	switch e.Kind {
+	case sallyport.Refused:
+		s.Status = e.Status
+		if e.Status == 101 {
+			s.Close = e.Reason.Close()
+		}
+	case sallyport.Ended:
+		s.Close, s.Lasted, s.By = e.Reason.Close(), e.Lasted.Milliseconds(), e.By
+	}
+	if e.Reason != 0 {
+		s.Reason, s.Sentence = e.Reason.Code(), e.Reason.Sentence()
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.n++
+	s.N = v.n
+	if len(v.last) == viewSize {
+		v.last = append(v.last[:0], v.last[1:]...)
+	}
+	v.last = append(v.last, s)
+	close(v.changed)
+	v.changed = make(chan struct{})
+}
+
+// short cuts s at a character's boundary.
+func short(s string, most int) string {
+	if len(s) <= most {
+		return strings.ToValidUTF8(s, "\uFFFD")
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// after returns the sights later than n, and a channel that is closed when
+// there are more.
+func (v *view) after(n uint64) ([]sight, <-chan struct{}) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	i := len(v.last)
+	for i > 0 && v.last[i-1].N > n {
+		i--
+	}
+	return append([]sight{}, v.last[i:]...), v.changed // never null in JSON
+}
+
+// watch is the route of the gate /events: it sends a JSON list of what is
+// remembered, and then of whatever happens. What the client sends is not read,
+// so a client that floods it is paused and ends.
+func (v *view) watch(ctx context.Context, c *sallyport.Conn) error {
+	var seen uint64
+	for {
+		sights, changed := v.after(seen)
+		if seen == 0 || len(sights) > 0 {
+			text, err := json.Marshal(map[string]any{"sights": sights})
+			if err != nil {
+				return err
+			}
+			if err := c.Send(ctx, sallyport.Message{Kind: sallyport.Text, Data: text}); err != nil {
+				return nil // it has ended
+			}
+		}
+		if n := len(sights); n > 0 {
+			seen = sights[n-1].N
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
