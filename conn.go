@@ -224,7 +224,7 @@ func (c *Conn) Unpause() {
 	if c.paused.And(^uint32(pausedRoute))&pausedRoute == 0 {
 		return
 	}
-	c.life.Unblocked()
+	c.door.clock.Set(&c.alarm, c.life.Unblocked())
 	if l := c.live(); l != nil {
 		l.Resume()
 	}
@@ -433,9 +433,6 @@ func (c *Conn) Tick() {
 		l.Resume()
 	}
 	c.door.clock.Set(&c.alarm, next)
-	if c.ended.Load() != nil { // it ended meanwhile and may have cancelled before we set
-		c.door.clock.Cancel(&c.alarm)
-	}
 }
 
 // strictConn is what a strict listener's connections offer once hijacked.

@@ -344,9 +344,6 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 	l.Start(nil)
 	d.clock.Set(&c.alarm, c.life.First())
 	d.startRecheck(c, v.gate)
-	if c.ended.Load() != nil {
-		d.clock.Cancel(&c.alarm)
-	}
 	if d.policy.Load() != v.policy { // a reload may have swept before c was live
 		if err := d.judge(c); err != nil {
 			c.End(deny.Of(err), err)

@@ -190,7 +190,7 @@ func TestStuckHandlerHasABoundOfItsOwn_SR74(t *testing.T) {
 		<-ctx.Done()
 		return nil
 	})
-	limits := guard.Config{Bytes: 1 << 20, Idle: 10 * time.Minute}
+	limits := guard.Config{Bytes: 1 << 20, Idle: 30 * time.Second}
 	bubble(t, func(c *sallyport.Config) { c.Gates[0].Route, c.Guard = stuck, limits }, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
 		c := s.Connect(t, as("ada"))
 		began := time.Now()

@@ -159,9 +159,8 @@ func (d *Door) Renew(c *Conn, id auth.Identity) error {
 	}
 	end, _ := c.life.End()
 	d.clock.Set(&c.alarm, end)
-	if c.Reason() != 0 {
-		d.clock.Cancel(&c.alarm)
-		return deny.Because(c.Reason(), nil)
+	if reason := c.Reason(); reason != 0 {
+		return deny.Because(reason, nil)
 	}
 	d.observe(Event{Kind: Renewed, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: id})
 	return nil

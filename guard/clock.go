@@ -17,7 +17,8 @@ type Alarm struct {
 
 	// Guarded by Clock.mu.
 	at    time.Time
-	index int // in the heap, from 1; 0 = not set
+	index int  // in the heap, from 1; 0 = not set
+	off   bool // cancelled
 }
 
 // Clock runs the alarms of all connections of a door from one goroutine, which
@@ -38,6 +39,8 @@ func (c *Clock) Set(a *Alarm, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case a.off:
+		return
 	case a.index == 0:
 		a.at = at
 		heap.Push(&c.alarms, a)
@@ -58,10 +61,12 @@ func (c *Clock) Set(a *Alarm, at time.Time) {
 	}
 }
 
-// Cancel takes a out. A Tick that has begun is not waited for.
+// Cancel takes a out for good: a later Set does nothing. A Tick that has begun is
+// not waited for.
 func (c *Clock) Cancel(a *Alarm) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	a.off = true
 	if a.index == 0 {
 		return
 	}

@@ -126,10 +126,14 @@ func (l *Life) Blocked() (alarm time.Time) {
 	return l.base.Add(now + l.config.RouteWait)
 }
 
-// Unblocked notes that the route takes messages again.
-func (l *Life) Unblocked() {
-	l.heard.Store(int64(l.now())) // the peer was not listened to
+// Unblocked notes that the route takes messages again. Tick must be called at
+// alarm.
+func (l *Life) Unblocked() (alarm time.Time) {
+	now := l.now()
+	l.heard.Store(int64(now)) // the peer was not listened to
+	l.data.Store(int64(now))
 	l.blocked.Store(0)
+	return l.base.Add(now + min(l.config.Idle, l.config.Ping))
 }
 
 // Due is what Tick asks of the connection.
@@ -148,10 +152,10 @@ func (l *Life) Tick() (due Due, next time.Time) {
 	if !time.Now().Before(end) {
 		return Due{End: why}, time.Time{}
 	}
-	if since(l.data.Load()) >= c.Idle {
+	blocked, resumeAt := l.blocked.Load(), l.resumeAt.Load()
+	if blocked == 0 && since(l.data.Load()) >= c.Idle { // a client that is not listened to is not idle
 		return Due{End: deny.GuardIdle}, time.Time{}
 	}
-	blocked, resumeAt := l.blocked.Load(), l.resumeAt.Load()
 	if blocked != 0 && since(blocked) >= c.RouteWait {
 		return Due{End: deny.RouteStuck}, time.Time{}
 	}
@@ -200,10 +204,11 @@ func (l *Life) next() time.Time {
 			next = t
 		}
 	}
-	earlier(l.data.Load(), c.Idle)
 	blocked, resumeAt := l.blocked.Load(), l.resumeAt.Load()
 	if blocked != 0 {
 		earlier(blocked, c.RouteWait)
+	} else {
+		earlier(l.data.Load(), c.Idle)
 	}
 	if resumeAt != 0 {
 		earlier(resumeAt, 0)
