@@ -57,7 +57,7 @@ func (s *setup) door(t *testing.T) *sallyport.Door {
 	return s.doorTo(t, p)
 }
 
-func (s *setup) doorTo(t *testing.T, p *Proxy) *sallyport.Door {
+func (s *setup) doorTo(t *testing.T, route sallyport.Route) *sallyport.Door {
 	t.Helper()
 	if s.id.Method == "" {
 		s.id = alice
@@ -66,9 +66,9 @@ func (s *setup) doorTo(t *testing.T, p *Proxy) *sallyport.Door {
 		s.guard = fast
 	}
 	s.events = make(chan sallyport.Event, 1024)
-	gate := sallyport.Gate{Path: "/ws/", Route: p, Refuse: sallyport.RefuseHTTP}
+	gate := sallyport.Gate{Path: "/ws/", Route: route, Refuse: sallyport.RefuseHTTP}
 	if s.http {
-		gate.HTTP = p.HTTP()
+		gate.HTTP = route.(*Proxy).HTTP()
 	}
 	d, err := sallyport.New(sallyport.Config{
 		Origin: origin.Config{Trusted: []string{page}, Hosts: []string{"127.0.0.1", "door.example"}},
@@ -89,6 +89,10 @@ func (s *setup) doorTo(t *testing.T, p *Proxy) *sallyport.Door {
 func (s *setup) start(t *testing.T) (*sallyport.Door, string) {
 	t.Helper()
 	d := s.door(t)
+	return d, s.serve(t, d)
+}
+
+func (s *setup) serve(t *testing.T, d *sallyport.Door) string {
 	srv := httptest.NewServer(d)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -98,7 +102,7 @@ func (s *setup) start(t *testing.T) (*sallyport.Door, string) {
 		}
 		srv.Close()
 	})
-	return d, srv.Listener.Addr().String()
+	return srv.Listener.Addr().String()
 }
 
 // reason waits for the next connection that ends, or handshake that is refused.

@@ -22,17 +22,17 @@ func (p *Proxy) Open(ctx context.Context, h *sallyport.Handshake) (sallyport.Sin
 	if err != nil {
 		return nil, err
 	}
-	socket, err := p.dial(ctx)
+	dialled, err := p.dial(ctx)
 	if err != nil {
 		return nil, unreachable(ctx, err)
 	}
-	stop := context.AfterFunc(ctx, func() { link.Abort(socket) })
-	socket, protocol, early, err := p.upgrade(ctx, socket, request, key, h.Protocols)
+	stop := context.AfterFunc(ctx, func() { link.Abort(dialled) })
+	socket, protocol, early, err := p.upgrade(ctx, dialled, request, key, h.Protocols)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		link.Abort(socket)
+		link.Abort(dialled)
 		if ctx.Err() != nil {
 			err = deny.Because(deny.BackendTimeout, fmt.Errorf("open the backend: %w", context.Cause(ctx)))
 		}
