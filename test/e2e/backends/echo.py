@@ -34,8 +34,12 @@ async def echo(ws):
     tell(event="closed", code=ws.close_code, reason=ws.close_reason)
 
 
+def choose(_, offered):
+    return next((p for p in ("chat.v2", "chat.v1") if p in offered), None)
+
+
 async def main():
-    options = {"subprotocols": ["chat.v2", "chat.v1"], "max_size": 16 << 20, "ping_interval": None}
+    options = {"select_subprotocol": choose, "max_size": 16 << 20}
     async with serve(echo, "127.0.0.1", 0, **options) as server:
         tell(event="listening", port=server.sockets[0].getsockname()[1])
         await server.serve_forever()

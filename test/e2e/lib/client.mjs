@@ -11,6 +11,15 @@ let authority
 
 const trust = () => (authority ??= ca())
 
+/** An HTTP answer in place of a 101, as an error. */
+function refusal(answer, body) {
+  const error = new Error(`HTTP ${answer.statusCode} ${body.trim()}`)
+  for (const [name, value] of Object.entries({ status: answer.statusCode, body, headers: answer.headers })) {
+    Object.defineProperty(error, name, { value, enumerable: false })
+  }
+  return error
+}
+
 /**
  * Opens a connection. What is not said is good: the trusted origin, the door's
  * name, no credential. The result has opened (resolves when open; rejects with
@@ -42,7 +51,7 @@ export function connect(door, options = {}) {
         c.status = answer.statusCode
         c.answer = answer
         c.body = String(Buffer.concat(parts))
-        fail(Object.assign(new Error(`HTTP ${answer.statusCode} ${c.body}`), { status: answer.statusCode, body: c.body, headers: answer.headers }))
+        fail(refusal(answer, c.body))
         ws.terminate()
       })
     })
@@ -160,7 +169,7 @@ export async function exchange(door, bytes, options = {}) {
   const c = await raw(door, options)
   await c.write(bytes)
   await c.until(d => d.includes('\r\n\r\n'), options.ms)
-  await c.until(() => false, options.linger ?? 150)
+  await c.until(() => false, options.linger ?? 20)
   c.finish()
   const text = c.data.toString('latin1')
   return { status: Number(text.split(' ')[1] ?? 0), text, ended: c.ended }

@@ -10,7 +10,7 @@ export const out = join(here, 'out')
 export const bin = name => join(out, 'bin', name)
 export const sallyport = process.env.SALLYPORT ?? join(root, 'bin', 'sallyport')
 export const certs = join(out, 'certs')
-export const chromium = process.env.CHROMIUM
+export const chromium = process.env.CHROMIUM ?? '/usr/bin/chromium'
 export const nginx = process.env.NGINX ?? 'nginx'
 export const asRoot = process.getuid?.() === 0
 

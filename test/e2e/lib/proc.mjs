@@ -87,6 +87,7 @@ const commands = {
   ws: [process.execPath, [join(here, 'backends', 'echo.mjs')]],
   gorilla: [bin('gorilla'), []],
   websockets: [process.env.PYTHON ?? join(here, '.venv', 'bin', 'python'), ['-u', join(here, 'backends', 'echo.py')]],
+  site: [process.execPath, [join(here, 'backends', 'site.mjs')]],
   'socket.io': [process.execPath, [join(here, 'backends', 'socketio.mjs')]],
 }
 
