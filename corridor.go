@@ -41,6 +41,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.api.ServeHTTP(w, r)
 	case g == nil:
 		d.application(p, w, r, path)
+	case p.ambiguous(path, g):
+		v := &visit{door: d, policy: p, gate: g, w: w, r: r, began: time.Now(), address: p.address(r)}
+		v.refuseHTTP(deny.Because(deny.HTTPPath, nil))
 	case ws.IsUpgrade(r):
 		d.corridor(p, g, w, r)
 	case g.HTTP != nil:
@@ -58,7 +61,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (d *Door) application(p *policy, w http.ResponseWriter, r *http.Request, path string) {
 	v := &visit{door: d, policy: p, w: w, r: r, began: time.Now(), address: p.address(r)}
 	switch {
-	case p.ambiguous(path):
+	case p.ambiguous(path, nil):
 		v.refuseHTTP(deny.Because(deny.HTTPPath, nil))
 	case p.config.App == nil:
 		v.refuseHTTP(deny.Because(deny.HTTPNotFound, nil))

@@ -74,26 +74,22 @@ func (p *policy) find(rawPath string) *gate {
 	return nil
 }
 
-// reserved reports whether a raw path belongs to the door.
-func (p *policy) reserved(rawPath string) bool {
-	return p.find(rawPath) != nil || p.api.owns(rawPath)
-}
-
-// ambiguous reports whether a path that is neither a gate nor an endpoint would
-// become one for a server that decodes, cleans, cuts or lower-cases it.
-func (p *policy) ambiguous(rawPath string) bool {
+// ambiguous reports whether a path would be somebody else's for a server behind
+// that decodes, cleans, cuts or lower-cases it: own is the gate that it matched
+// as it was sent, nil for a path of the application.
+func (p *policy) ambiguous(rawPath string, own *gate) bool {
 	candidate := rawPath
 	for range 4 { // decoded as often as anybody behind might
 		seen := candidate
 		if i := strings.IndexByte(candidate, ';'); i >= 0 {
 			cut := candidate[:i]
-			if p.lands(cut) {
+			if p.strays(cut, own) {
 				return true
 			}
 			candidate = withoutParameters(candidate)
 		}
 		candidate = strings.ReplaceAll(candidate, `\`, "/")
-		if p.lands(candidate) {
+		if p.strays(candidate, own) {
 			return true
 		}
 		decoded, err := url.PathUnescape(candidate)
@@ -107,35 +103,42 @@ func (p *policy) ambiguous(rawPath string) bool {
 	return true // still changing: nobody means that
 }
 
-// lands reports whether a path, cleaned and lower-cased in any combination, is
-// the door's.
-func (p *policy) lands(s string) bool {
+// strays reports whether a path, cleaned and lower-cased in any combination, is
+// an endpoint's or that of another gate than own, or has left own.
+func (p *policy) strays(s string, own *gate) bool {
 	cleaned := path.Clean("/" + s)
 	slash := cleaned
 	if cleaned != "/" && strings.HasSuffix(s, "/") {
 		slash = cleaned + "/"
 	}
 	for _, c := range [...]string{s, cleaned, slash} {
-		if p.reserved(c) || p.reserved(strings.ToLower(c)) || p.folded(c) {
+		if p.api.owns(c) || p.api.owns(strings.ToLower(c)) {
+			return true
+		}
+		switch g := p.findFold(c); {
+		case g == own || g != nil && own != nil && strings.EqualFold(g.Path, own.Path):
+		case g == nil && c != slash: // without its final slash; slash is asked as well
+		case own != nil && c+"/" == own.Path: // the gate's own root
+		default:
 			return true
 		}
 	}
 	return false
 }
 
-// folded reports whether c differs from a path of the door in case only.
-func (p *policy) folded(c string) bool {
-	for exact := range p.gates {
+// findFold is find for a server that does not mind case.
+func (p *policy) findFold(c string) *gate {
+	for exact, g := range p.gates {
 		if strings.EqualFold(exact, c) {
-			return true
+			return g
 		}
 	}
 	for _, g := range p.prefixes {
 		if len(c) >= len(g.Path) && strings.EqualFold(c[:len(g.Path)], g.Path) {
-			return true
+			return g
 		}
 	}
-	return false
+	return nil
 }
 
 // withoutParameters cuts the parameters of each segment: /a;x=1/b is /a/b.

@@ -1,0 +1,48 @@
+package sallyport_test
+
+import (
+	"testing"
+
+	"github.com/sallyport/sallyport"
+	"github.com/sallyport/sallyport/auth"
+	"github.com/sallyport/sallyport/sallyporttest"
+)
+
+// A server behind that cleans, decodes, cuts or lower-cases a path must not
+// find itself behind another gate than the one whose policy was asked.
+func TestPathsThatLeaveTheirGate_SR87_AT89(t *testing.T) {
+	tests := map[string]int{
+		"/public/x":                101,
+		"/public/":                 101,
+		"/public/a%2fb":            101,
+		"/public/A;v=1/b":          101,
+		"/public//b":               101,
+		"/public/x/../y":           101,
+		"/public/../admin/x":       400,
+		"/public/%2e%2e/admin/x":   400,
+		"/public/..;/admin/x":      400,
+		"/public/%252e%252e/admin": 400,
+		`/public/..\admin/x`:       400,
+		"/public/../elsewhere":     400,
+		"/public/../sallyport/x":   400,
+		"/public/inner/":           400, // /public/inner is a gate of its own
+		"/public/Inner":            400,
+		"/Upper/x":                 101,
+		"/Upper/../admin/x":        400,
+	}
+	for path, want := range tests {
+		t.Run("SR-87 AT-89 "+path, func(t *testing.T) {
+			bubble(t, func(c *sallyport.Config) {
+				everybody := auth.Anonymous("a test")
+				c.Gates = []sallyport.Gate{
+					{Path: "/public/", Route: echo, Auth: everybody}, {Path: "/admin/", Route: echo},
+					{Path: "/public/inner", Route: echo}, {Path: "/Upper/", Route: echo, Auth: everybody},
+				}
+			}, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+				if got := s.Try(t, sallyporttest.Options{Path: path}).Response.StatusCode; got != want {
+					t.Errorf("got %d, want %d", got, want)
+				}
+			})
+		})
+	}
+}
