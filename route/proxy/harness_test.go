@@ -122,8 +122,8 @@ func (s *setup) reason(t *testing.T) deny.Reason {
 type fixture struct {
 	addr string
 
-	mu    sync.Mutex
-	conns int
+	mu    sync.Mutex // guards what follows
+	conns []net.Conn
 }
 
 func backendAt(t *testing.T, serve func(conn net.Conn)) *fixture {
@@ -138,7 +138,15 @@ func backendAt(t *testing.T, serve func(conn net.Conn)) *fixture {
 func serveOn(t *testing.T, l net.Listener, serve func(conn net.Conn)) *fixture {
 	f := &fixture{addr: l.Addr().String()}
 	var serving sync.WaitGroup
-	t.Cleanup(func() { l.Close(); serving.Wait() })
+	t.Cleanup(func() {
+		l.Close()
+		f.mu.Lock()
+		for _, c := range f.conns {
+			c.SetDeadline(time.Now().Add(time.Second))
+		}
+		f.mu.Unlock()
+		serving.Wait()
+	})
 	serving.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -146,7 +154,7 @@ func serveOn(t *testing.T, l net.Listener, serve func(conn net.Conn)) *fixture {
 				return
 			}
 			f.mu.Lock()
-			f.conns++
+			f.conns = append(f.conns, c)
 			f.mu.Unlock()
 			serving.Go(func() { defer c.Close(); serve(c) })
 		}
@@ -157,7 +165,7 @@ func serveOn(t *testing.T, l net.Listener, serve func(conn net.Conn)) *fixture {
 func (f *fixture) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.conns
+	return len(f.conns)
 }
 
 // wire is one end of a WebSocket in a test: it reads strictly and sends what it

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -303,25 +304,26 @@ func TestBigMessageToASlowClient(t *testing.T) {
 
 // A client that does not read stops the backend, and is ended.
 func TestClientThatNeverReads(t *testing.T) {
-	sent := make(chan int, 1)
+	var sent atomic.Int64
 	f := backendAt(t, func(c net.Conn) {
 		_, w := accept(t, c)
-		n := 0
 		for {
 			if _, err := w.conn.Write(ws.AppendFrame(nil, ws.Server, true, ws.Binary, make([]byte, 16<<10))); err != nil {
-				sent <- n
 				return
 			}
-			n += 16 << 10
+			sent.Add(16 << 10)
 		}
 	})
 	s := &setup{proxy: Config{To: "ws://" + f.addr}, guard: guard.Config{WriteWait: time.Second}}
 	_, addr := s.start(t)
 	connect(t, addr)
+	time.Sleep(500 * time.Millisecond) // less than WriteWait: all that the backend could send is in queues
+	if n := sent.Load(); n > 32<<20 {
+		t.Errorf("the backend could send %d KiB", n>>10)
+	}
 	if got := s.reason(t); got != deny.GuardSlow {
 		t.Errorf("ended with %s", got)
 	}
-	t.Logf("the backend could send %d KiB", <-sent>>10)
 }
 
 // A backend that does not read stops the client, and is given up.
