@@ -33,6 +33,9 @@ const (
 	tokenLife   = 5 * time.Minute
 	sessionLife = 2 * time.Hour
 	chatName    = "demo-chat" // the backend, in the identities it is sent
+
+	// cookieName is the demo's own: ports of localhost share their cookies.
+	cookieName = "__Host-sallyport-demo"
 )
 
 // signers are the keys of two kinds of token, which never share one.
@@ -92,7 +95,7 @@ func (g *guardedDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // newDoor is what a program that uses the library looks like.
 func newDoor(c doorConfig) (*guardedDoor, error) {
 	host := strings.TrimPrefix(c.Origin, "https://")
-	sessions, err := session.New(session.Config{Store: c.State.Sessions(), Issuer: c.Origin, Lifetime: sessionLife})
+	sessions, err := session.New(session.Config{Store: c.State.Sessions(), Issuer: c.Origin, Cookie: cookieName, Lifetime: sessionLife})
 	if err != nil {
 		return nil, err
 	}

@@ -47,9 +47,9 @@ async function blind(id, path) {
     const response = await fetch(door + path, {
       method: 'POST', mode: 'no-cors', credentials: 'include', headers: { 'Content-Type': 'text/plain' }, body: '{}',
     })
-    show(id, 'refused', response.type, 'Sent, with no answer to read. It came from another site, so the door did nothing of it.')
+    show(id, 'refused', response.type, 'Sent, with no answer to read. The door does nothing that a page of another site asks for.')
   } catch (error) {
-    show(id, 'refused', String(error.message), 'Sent, and the browser hid the answer. It came from another site, so the door did nothing of it.')
+    show(id, 'refused', String(error.message), 'Nothing to read. The door does nothing that a page of another site asks for.')
   }
 }
 
