@@ -185,3 +185,19 @@ export function frame(opcode, payload = '', { fin = true, mask = randomBytes(4) 
   for (let i = 0; i < data.length; i++) data[i] ^= mask[i % 4]
   return Buffer.concat([Buffer.from(head), mask, data])
 }
+
+/** The close frame behind the 101 in what a raw client received, or null. */
+export function closeIn(data) {
+  const at = data.indexOf('\r\n\r\n') + 4
+  if (at < 4 || data.length < at + 4 || (data[at] & 15) !== 8) return null
+  const length = data[at + 1] & 127
+  return { code: data.readUInt16BE(at + 2), reason: String(data.subarray(at + 4, at + 2 + length)) }
+}
+
+let used = 0
+
+/** An address of its own in 127.0.0.0/8, so that nobody else's refusals count. */
+export function address() {
+  used++
+  return `127.${64 + (process.pid % 128)}.${(used >> 8) + 1}.${(used & 255)}`
+}
