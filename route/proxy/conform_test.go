@@ -30,7 +30,7 @@ func TestRelayIsStrict_SR62_SR84(t *testing.T) {
 			report := conform.RunServer(func() (net.Conn, error) {
 				w := connect(t, addr)
 				return prefixed{w.conn, w}, nil
-			}, conform.Options{Short: testing.Short()})
+			}, conform.Options{Short: stream || testing.Short()})
 			t.Log(report)
 			if len(report) < 200 {
 				t.Errorf("only %d cases ran", len(report))
