@@ -15,6 +15,12 @@ import (
 // message more than fits may wait.
 const inboxSize = 64 << 10
 
+// messageCost is what an entry of the queue takes besides its data, in bytes: a
+// queue of empty messages is bounded too.
+const messageCost = 64
+
+func cost(m Message) int { return messageCost + len(m.Data) }
+
 // CloseError, returned by a handler, closes the connection with this code
 // (1000 or 3000-4999) and reason.
 type CloseError struct {
@@ -44,7 +50,7 @@ type inbox struct {
 
 	mu     sync.Mutex // guards what follows
 	queue  []Message
-	size   int // bytes in queue
+	size   int // what the queue costs, in bytes
 	closed bool
 }
 
@@ -77,7 +83,7 @@ func finish(c *Conn, err error) {
 }
 
 func (b *inbox) Message(c *Conn, m Message) {
-	if !c.door.budget.Take(len(m.Data)) {
+	if !c.door.budget.Take(cost(m)) {
 		c.End(deny.GuardFull, errors.New("limits.buffered"))
 		return
 	}
@@ -85,11 +91,11 @@ func (b *inbox) Message(c *Conn, m Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		c.door.budget.Give(len(m.Data))
+		c.door.budget.Give(cost(m))
 		return
 	}
 	b.queue = append(b.queue, m)
-	b.size += len(m.Data)
+	b.size += cost(m)
 	if b.size >= inboxSize {
 		c.Pause()
 	}
@@ -132,8 +138,8 @@ func (b *inbox) take(c *Conn) (m Message, ok, closed bool) {
 	}
 	m, b.queue[0] = b.queue[0], Message{}
 	b.queue = b.queue[1:]
-	b.size -= len(m.Data)
-	c.door.budget.Give(len(m.Data))
+	b.size -= cost(m)
+	c.door.budget.Give(cost(m))
 	if len(b.queue) > 0 {
 		b.signal()
 	}

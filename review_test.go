@@ -1,10 +1,15 @@
 package sallyport_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/auth"
+	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/guard"
+	"github.com/sallyport/sallyport/internal/ws"
 	"github.com/sallyport/sallyport/sallyporttest"
 )
 
@@ -45,4 +50,20 @@ func TestPathsThatLeaveTheirGate_SR87_AT89(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Messages without a byte fill the queue before a stuck handler too.
+func TestEmptyMessagesFillTheInbox_SR71_SR75(t *testing.T) {
+	stuck := sallyport.Handler(func(ctx context.Context, c *sallyport.Conn) error {
+		<-ctx.Done()
+		return nil
+	})
+	bubble(t, func(c *sallyport.Config) {
+		c.Gates[0].Route, c.Guard = stuck, guard.Config{Messages: 1_000_000, RouteWait: 10 * time.Second}
+	}, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+		c := s.Connect(t, as("ada"))
+		done := flood(c, ws.AppendFrame(nil, ws.Client, true, ws.Binary, nil), time.Millisecond)
+		wantReason(t, c, deny.RouteStuck)
+		<-done
+	})
 }
