@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/config"
@@ -28,13 +29,35 @@ func (s *Server) Reload(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	if err != nil {
-		s.log.Error("reload failed; the old configuration stays", "err", err)
+		s.tellMistakes(err)
 		return err
 	}
 	s.log.Info("reloaded")
 	s.warn()
 	return nil
 }
+
+// tellMistakes writes a line for every mistake of a configuration that was not
+// adopted.
+func (s *Server) tellMistakes(err error) {
+	const msg = "reload failed; the old configuration stays"
+	c, ok := errors.AsType[*config.Error](err)
+	if !ok {
+		s.log.Error(msg, "err", err)
+		return
+	}
+	for i, p := range c.Problems {
+		if i == maxMistakes {
+			s.log.Error(msg, "err", fmt.Errorf("and %d more", len(c.Problems)-i))
+			return
+		}
+		first, _, _ := strings.Cut(p.Message, "\n")
+		s.log.Error(msg, "at", p.At.String(), "err", first)
+	}
+}
+
+// maxMistakes bounds the lines about one configuration.
+const maxMistakes = 20
 
 func (s *Server) reload(ctx context.Context) error {
 	old := s.now()
