@@ -18,7 +18,6 @@ import (
 	"github.com/sallyport/sallyport/auth/session"
 	"github.com/sallyport/sallyport/auth/ticket"
 	"github.com/sallyport/sallyport/deny"
-	"github.com/sallyport/sallyport/guard"
 	"github.com/sallyport/sallyport/headers"
 	"github.com/sallyport/sallyport/origin"
 )
@@ -463,7 +462,7 @@ func (a *api) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	n, err := a.door.revoke(r.Context(), guard.Match{Session: id.Session}, deny.AuthSignedOut)
+	n, err := a.door.SignOut(r.Context(), id.Session)
 	if err != nil {
 		return err
 	}

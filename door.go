@@ -243,7 +243,7 @@ func (d *Door) Secure(next http.Handler) http.Handler {
 				err = p.api.crossSite(r)
 			}
 			if err != nil {
-				writeDenial(w, err)
+				p.api.refuse(w, r, "", err)
 				return
 			}
 			next.ServeHTTP(w, r)

@@ -73,6 +73,12 @@ func (d *Door) Revoke(ctx context.Context, m guard.Match) (int, error) {
 	return d.revoke(ctx, m, deny.AuthRevoked)
 }
 
+// SignOut is Revoke for a session that its user ended: its connections close
+// with auth.signed-out, those opened with its tokens too.
+func (d *Door) SignOut(ctx context.Context, session string) (int, error) {
+	return d.revoke(ctx, guard.Match{Session: session}, deny.AuthSignedOut)
+}
+
 func (d *Door) revoke(ctx context.Context, m guard.Match, why deny.Reason) (int, error) {
 	if err := d.revocations.Add(ctx, m); err != nil {
 		return 0, err

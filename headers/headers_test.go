@@ -28,7 +28,7 @@ const snapshot = "Strict-Transport-Security: max-age=31536000; includeSubDomains
 	"Referrer-Policy: no-referrer\r\n" +
 	"Cross-Origin-Opener-Policy: same-origin\r\n" +
 	"Cross-Origin-Resource-Policy: same-origin\r\n" +
-	"Permissions-Policy: accelerometer=(), bluetooth=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), " +
+	"Permissions-Policy: accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), " +
 	"hid=(), magnetometer=(), microphone=(), midi=(), payment=(), serial=(), usb=(), xr-spatial-tracking=()\r\n"
 
 const hsts = "max-age=31536000; includeSubDomains; preload"

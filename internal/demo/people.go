@@ -16,7 +16,6 @@ import (
 	"github.com/sallyport/sallyport/auth/jwt"
 	"github.com/sallyport/sallyport/auth/session"
 	"github.com/sallyport/sallyport/deny"
-	"github.com/sallyport/sallyport/guard"
 	"github.com/sallyport/sallyport/headers"
 )
 
@@ -60,7 +59,7 @@ func (p *people) login(w http.ResponseWriter, r *http.Request) {
 	}
 	id, old, err := p.sessions.Login(r.Context(), w, r, in.Who, nil)
 	if old.Session != "" {
-		if _, revokeErr := p.door.Revoke(r.Context(), guard.Match{Session: old.Session}); err == nil {
+		if _, revokeErr := p.door.SignOut(r.Context(), old.Session); err == nil {
 			err = revokeErr
 		}
 	}
