@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport/sallyport/auth/session"
 	"github.com/sallyport/sallyport/auth/ticket"
 	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/guard"
 	"github.com/sallyport/sallyport/headers"
 	"github.com/sallyport/sallyport/origin"
 )
@@ -204,7 +205,9 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, gate string, err er
 	writeDenial(w, err)
 }
 
-func clip(s string) string { return s[:min(len(s), 256)] }
+// clip cuts what a client sent to a length that a log can bear, without keeping
+// the rest in memory.
+func clip(s string) string { return strings.Clone(s[:min(len(s), 256)]) }
 
 // crossSite refuses what a page of another site made a browser send.
 func (a *api) crossSite(r *http.Request) error {
@@ -341,7 +344,8 @@ func (a *api) ticket(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return deny.Because(deny.HTTPMalformed, errors.New("unknown purpose"))
 	}
-	ctx := auth.WithAttempt(r.Context(), auth.Attempt{Gate: g.Path, Origin: from, Address: a.policy.address(r).String()})
+	neighbours := guard.AddressKey(a.policy.address(r)).String() // who has no session counts by these
+	ctx := auth.WithAttempt(r.Context(), auth.Attempt{Gate: g.Path, Origin: from, Address: neighbours})
 	t, life, err := a.door.tickets.Issue(ctx, grant)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/guard"
 	"github.com/sallyport/sallyport/headers"
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/internal/ws"
@@ -33,7 +34,7 @@ type refusals struct {
 }
 
 type refusalKey struct {
-	address netip.Addr
+	address netip.Prefix // as places are counted
 	origin  string
 }
 
@@ -99,7 +100,7 @@ func (v *visit) refuse(err error) {
 		v.refuseHTTP(err)
 		return
 	}
-	wait, ok := v.door.refusals.enter(refusalKey{v.address, v.originSent()})
+	wait, ok := v.door.refusals.enter(refusalKey{guard.AddressKey(v.address), v.originSent()})
 	if !ok {
 		if wait > 0 {
 			v.w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
@@ -147,7 +148,7 @@ func (v *visit) selectedForRefusal() string {
 func (v *visit) refuseRaw(socket net.Conn, err error) {
 	reason := deny.Of(err)
 	if byPolicy(reason) && v.gate.Refuse == RefuseClose {
-		if _, ok := v.door.refusals.enter(refusalKey{v.address, v.originSent()}); ok {
+		if _, ok := v.door.refusals.enter(refusalKey{guard.AddressKey(v.address), v.originSent()}); ok {
 			defer v.door.refusals.leave()
 			v.farewell(socket, reason, err)
 			return
@@ -193,13 +194,13 @@ func (v *visit) observe(err error, status int) {
 }
 
 // originSent is the origin as checked, else as sent, cut to a length that a log
-// can bear.
+// can bear. It is remembered after the request, so the rest of the line must not
+// hang on to it.
 func (v *visit) originSent() string {
 	if v.origin != "" {
 		return v.origin
 	}
-	o := v.r.Header.Get("Origin")
-	return o[:min(len(o), 256)]
+	return clip(v.r.Header.Get("Origin"))
 }
 
 // writeDenial answers an ordinary request with the reason of err.

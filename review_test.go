@@ -2,6 +2,11 @@ package sallyport_test
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,4 +71,39 @@ func TestEmptyMessagesFillTheInbox_SR71_SR75(t *testing.T) {
 		wantReason(t, c, deny.RouteStuck)
 		<-done
 	})
+}
+
+// What is remembered of a refusal is small, whatever was sent.
+func TestRefusalsRememberLittle_SR73_SR75(t *testing.T) {
+	door, err := sallyport.New(config(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked sync.WaitGroup
+	asked.Add(64)
+	s := sallyporttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer asked.Done()
+		door.ServeHTTP(w, r)
+	}))
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			c := s.Try(t, sallyporttest.Options{Path: "/ws", Origin: fmt.Sprintf("https://%d.example/%s", i, strings.Repeat("x", 512<<10))})
+			c.Socket().Close()
+		})
+	}
+	wg.Wait()
+	asked.Wait()
+	s.Close()
+	if grown := int64(heap()) - int64(before); grown > 8<<20 {
+		t.Errorf("64 refusals hold %d KiB", grown>>10)
+	}
+	runtime.KeepAlive(door)
 }

@@ -62,7 +62,7 @@ func (p *Places) SetLimits(limits Limits) {
 // Admit takes a place for a connection from addr: guard.full if there is none,
 // guard.crowded if the address has its share.
 func (p *Places) Admit(addr netip.Addr) (*Place, error) {
-	key := addressKey(addr)
+	key := AddressKey(addr)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.taken >= p.limits.Connections {
@@ -76,8 +76,9 @@ func (p *Places) Admit(addr netip.Addr) (*Place, error) {
 	return &Place{places: p, address: key}, nil
 }
 
-// addressKey counts an IPv6 /64 as one: its holder has 2^64 addresses.
-func addressKey(addr netip.Addr) netip.Prefix {
+// AddressKey is what an address counts as: an IPv4 address as itself, an IPv6 one
+// as its /64, whose holder has 2^64 addresses.
+func AddressKey(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := 32
 	if addr.Is6() {
