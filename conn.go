@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -257,6 +258,12 @@ func (c *Conn) relay(why deny.Reason, code uint16, reason string, cause error) {
 
 // end is the one way in which a connection ends. The first wins.
 func (c *Conn) end(e ending) {
+	if code, _, left := c.PeerClose(); left && e.by == "route" { // what follows a goodbye is its consequence
+		if e.reason != deny.BackendClosed {
+			e.code = code
+		}
+		e.reason, e.text, e.by, e.flush = deny.PeerClosed, "", "client", true
+	}
 	if !c.ended.CompareAndSwap(nil, &e) {
 		return
 	}
@@ -277,7 +284,7 @@ func (c *Conn) end(e ending) {
 	default:
 		l.Close(e.code, e.text)
 	}
-	sink.Closed(c, e.reason)
+	c.tellClosed(sink, &e)
 	received, sent := l.Bytes()
 	c.door.observe(Event{
 		Kind: Ended, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: c.Identity(),
@@ -285,6 +292,26 @@ func (c *Conn) end(e ending) {
 		Messages: c.messages.Load(), Replies: c.replies.Load(), By: e.by,
 	})
 }
+
+// tellClosed survives a sink that panics: it runs on any goroutine, the clock's too.
+func (c *Conn) tellClosed(sink Sink, e *ending) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.cause = errors.Join(e.cause, panicked(p))
+		}
+	}()
+	sink.Closed(c, e.reason)
+}
+
+// survive is deferred where a route's code runs on a goroutine of the door: a
+// panic ends the connection and nothing else.
+func (c *Conn) survive() {
+	if p := recover(); p != nil {
+		c.End(deny.Internal, panicked(p))
+	}
+}
+
+func panicked(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
 
 // Ready, Data, Control, Arrived, PeerClosed, Failed, Drained and Released make
 // the connection the owner of its link.
@@ -296,6 +323,7 @@ type owner struct{ *Conn }
 func (c owner) Ready() bool { return c.paused.Load() == 0 }
 
 func (c owner) Data(ev ws.Event) {
+	defer c.survive()
 	c.life.Data(true)
 	whole := 0
 	if ev.Last {
@@ -371,12 +399,27 @@ func (c owner) Arrived(n int, unfinished bool) {
 func (c owner) PeerClosed(code uint16, reason string) {
 	c.peerReason.Store(&reason)
 	c.peerCode.Store(uint32(code))
-	c.end(ending{reason: deny.PeerClosed, code: code, by: "client"})
+	if l, ok := c.sink.(Leaver); ok {
+		c.door.clock.Set(&c.alarm, c.life.Left())
+		l.Leaving(c.Conn, code, reason)
+		return
+	}
+	c.left(nil)
+}
+
+// left ends a connection whose client said goodbye.
+func (c *Conn) left(cause error) {
+	code, _, _ := c.PeerClose()
+	c.end(ending{reason: deny.PeerClosed, code: code, cause: cause, flush: true, by: "client"})
 }
 
 func (c owner) Failed(err error) {
 	if fault, ok := errors.AsType[*ws.Error](err); ok {
 		c.End(reasonOf(fault), err)
+		return
+	}
+	if c.peerCode.Load() != 0 {
+		c.left(err)
 		return
 	}
 	reason := deny.PeerLost
@@ -400,6 +443,7 @@ func reasonOf(fault *ws.Error) deny.Reason {
 }
 
 func (c owner) Drained() {
+	defer c.survive()
 	if d, ok := c.sink.(Drainer); ok {
 		d.Drained(c.Conn)
 	}
@@ -420,6 +464,9 @@ func (c *Conn) Tick() {
 	switch {
 	case due.End == deny.PeerLost:
 		c.end(ending{reason: due.End, reset: true, by: "door"})
+		return
+	case due.End == deny.PeerClosed:
+		c.left(errors.New("the route did not end in time"))
 		return
 	case due.End != 0:
 		c.End(due.End, nil)

@@ -500,3 +500,35 @@ func TestGoRoutines_AT54(t *testing.T) {
 }
 
 var _ = origin.None
+
+// patient is a route whose answers are under way when the client says goodbye.
+type patient struct{ sallyport.Sink }
+
+func (p patient) Open(ctx context.Context, h *sallyport.Handshake) (sallyport.Sink, error) {
+	sink, err := echo.Open(ctx, h)
+	return patient{sink}, err
+}
+
+func (patient) Leaving(*sallyport.Conn, uint16, string) {}
+
+func TestRevocationFindsWhoIsLeaving_SR43(t *testing.T) {
+	route := func(c *sallyport.Config) { c.Gates[0].Route = patient{} }
+	bubble(t, route, func(t *testing.T, door *sallyport.Door, s *sallyporttest.Server) {
+		c := s.Connect(t, as("ada"))
+		c.Close(1000, "")
+		time.Sleep(2 * time.Second)
+		if n, err := door.Revoke(t.Context(), guard.Match{Session: "session-of-ada"}); n != 1 || err != nil {
+			t.Fatalf("revoked %d, %v", n, err)
+		}
+		wantReason(t, c, deny.AuthRevoked)
+	})
+	bubble(t, route, func(t *testing.T, door *sallyport.Door, s *sallyporttest.Server) {
+		c := s.Connect(t, as("ada"))
+		began := time.Now()
+		c.Close(3000, "")
+		c.WantClose(3000, "")
+		if got := time.Since(began); got < 5*time.Second || got > 6*time.Second {
+			t.Errorf("ended after %s, want 5s", got)
+		}
+	})
+}

@@ -43,6 +43,13 @@ type PartSink interface {
 	Part(c *Conn, p Part)
 }
 
+// Leaver is a Sink that ends the connection itself after the client said
+// goodbye, because answers are still under way. Leaving must not block; 5 s later
+// the connection ends in any case.
+type Leaver interface {
+	Leaving(c *Conn, code uint16, reason string)
+}
+
 // Drainer is a Sink that is told when [Conn.Congested] has become false again.
 // Drained must not block and may come from any goroutine.
 type Drainer interface{ Drained(c *Conn) }

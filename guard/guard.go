@@ -69,6 +69,7 @@ const (
 	maxThrottle    = 5 * time.Second  // of being over the rate
 	progressWindow = 10 * time.Second // inside a message …
 	progressBytes  = 1 << 10          // … at least so much must arrive
+	leaveWait      = 5 * time.Second  // for what is under way when the client says goodbye
 	maxMaxLife     = 24 * time.Hour
 	maxMaxMessage  = 1 << 30
 )

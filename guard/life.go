@@ -30,6 +30,7 @@ type Life struct {
 	resumeAt  atomic.Int64 // the rate pauses reading until then; 0 = not paused
 	throttled atomic.Int64 // when the rate was first exceeded in this spell; 0 = not
 	blocked   atomic.Int64 // since when the route takes no messages; 0 = it does
+	left      atomic.Int64 // when the client said goodbye; 0 = it has not
 
 	// Owned by tick.
 	pinged time.Duration // when the last unanswered ping was sent; 0 = none
@@ -64,8 +65,18 @@ func (l *Life) Extend(expires time.Time) {
 	}
 }
 
+// Left notes that the client said goodbye. Tick must be called at alarm.
+func (l *Life) Left() (alarm time.Time) {
+	l.left.Store(int64(l.now()))
+	alarm, _ = l.End()
+	return alarm
+}
+
 // End is when the connection ends at the latest, and why.
 func (l *Life) End() (time.Time, deny.Reason) {
+	if left := l.left.Load(); left != 0 {
+		return l.base.Add(time.Duration(left) + leaveWait), deny.PeerClosed
+	}
 	end := l.base.Add(1 + l.config.MaxLife)
 	if at := l.expires.Load(); at != 0 && time.Unix(0, at).Before(end) {
 		return time.Unix(0, at), deny.AuthExpired

@@ -190,6 +190,17 @@ func (l *Link) Shutdown(code uint16, reason string) {
 	l.handle.Resume()
 }
 
+// Leave sends what is queued and a close frame, and goes on reading until the
+// peer has said goodbye too; after 5s without that the link fails. Nothing more
+// can be queued.
+func (l *Link) Leave(code uint16, reason string) {
+	if l.closing.Load() {
+		return
+	}
+	l.socket.SetReadDeadline(time.Now().Add(flushWait))
+	l.out.leave(ws.AppendClose(nil, l.config.Role, code, reason))
+}
+
 // Reset ends the connection without a word.
 func (l *Link) Reset() {
 	if !l.closing.CompareAndSwap(false, true) {

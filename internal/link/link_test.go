@@ -247,3 +247,50 @@ func TestProtocolFaultEndsWithItsCode_SR50(t *testing.T) {
 		}
 	})
 }
+
+// A link that left still hears the peer's answers, and a stop in between wins.
+func TestLeaveSendsTheEndAndKeepsListening_SR56(t *testing.T) {
+	leg(t, func(t *testing.T, l *link.Link, o *log, far net.Conn) {
+		l.Send(ws.Text, []byte("last words"))
+		l.Leave(1000, "bye")
+		if err := l.Send(ws.Text, nil); !errors.Is(err, link.ErrClosed) {
+			t.Errorf("send after leaving: got %v", err)
+		}
+		synctest.Wait()
+		far.Write(ws.AppendFrame(nil, ws.Client, true, ws.Text, []byte("an answer")))
+		synctest.Wait()
+		o.with(func() {
+			if string(o.data) != "an answer" {
+				t.Errorf("heard %q", o.data)
+			}
+		})
+		far.Write(ws.AppendClose(nil, ws.Client, 1000, ""))
+		want := ws.AppendFrame([]byte("HEAD"), ws.Server, true, ws.Text, []byte("last words"))
+		want = ws.AppendClose(want, ws.Server, 1000, "bye")
+		if got := rest(far); !bytes.Equal(got, want) {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+	})
+	leg(t, func(t *testing.T, l *link.Link, o *log, far net.Conn) {
+		l.Leave(1000, "")
+		synctest.Wait()
+		began := time.Now()
+		l.Close(4001, "")
+		go io.Copy(io.Discard, far)
+		time.Sleep(time.Second)
+		o.with(func() {
+			if o.released.IsZero() || o.released.Sub(began) > time.Second {
+				t.Error("a stop after leaving did not give the socket back within a second")
+			}
+		})
+	})
+	leg(t, func(t *testing.T, l *link.Link, o *log, far net.Conn) {
+		l.Leave(1000, "")
+		time.Sleep(6 * time.Second)
+		o.with(func() {
+			if o.failed == nil || o.released.IsZero() {
+				t.Errorf("a peer that never answers is still waited for: %v", o.failed)
+			}
+		})
+	})
+}

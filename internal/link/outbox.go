@@ -77,7 +77,8 @@ type outbox struct {
 	answer   []byte     // pongs that wait, at most maxPongs and one
 	started  bool
 	writing  bool // the goroutine exists
-	finished bool // what is in head and queue is the last
+	finished bool // nothing more is accepted
+	half     bool // … but reading goes on
 	written  bool // … and was handed to the kernel
 	failed   bool // the socket no longer takes anything
 	gone     bool // the reader has ended
@@ -233,16 +234,32 @@ func (o *outbox) start() {
 	o.wake()
 }
 
-// finish makes last the end of all. What is queued before it is dropped, unless
-// keep is set; bytes that must precede any frame stay. A nil last is none.
+// leave makes last the end of what is sent, while reading goes on.
+func (o *outbox) leave(last []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.finished {
+		return
+	}
+	o.finished, o.half, o.last = true, true, last
+	o.makeRoom()
+	o.link.socket.SetWriteDeadline(time.Now().Add(flushWait))
+	o.wake()
+}
+
+// finish makes last the end of all, unless leave has sent an end already. What
+// is queued before it is dropped, unless keep is set; bytes that must precede
+// any frame stay. A nil last is none.
 func (o *outbox) finish(last []byte, keep bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !keep {
 		o.drop()
 	}
-	o.finished = true
-	o.last = last
+	if !o.half || o.last != nil && !keep {
+		o.last = last
+	}
+	o.finished, o.half, o.written = true, false, false
 	o.makeRoom()
 	wait := Linger
 	if keep {
@@ -344,7 +361,7 @@ func (o *outbox) write() {
 		return
 	}
 	o.written = true
-	tell := !o.failed && !o.gone
+	tell := !o.failed && !o.gone && !o.half
 	o.mu.Unlock()
 	if tell {
 		l.socket.SetReadDeadline(time.Now().Add(Linger))
@@ -352,6 +369,7 @@ func (o *outbox) write() {
 	}
 	o.mu.Lock()
 	o.writing = false
+	o.wake() // finish may have come after leave
 	o.release()
 }
 

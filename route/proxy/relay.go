@@ -50,6 +50,7 @@ var (
 	_ sallyport.Route    = (*Proxy)(nil)
 	_ sallyport.PartSink = streamed{}
 	_ sallyport.Drainer  = (*relay)(nil)
+	_ sallyport.Leaver   = (*relay)(nil)
 	_ link.Owner         = (*backend)(nil)
 )
 
@@ -107,15 +108,15 @@ func (r *relay) Drained(*sallyport.Conn) {
 	}
 }
 
-// Closed ends the leg. A goodbye of the client reaches the backend behind what
-// the client said before; after any other ending nothing more does but why.
+// Leaving passes the client's goodbye on, behind what it said before. What the
+// backend answers, its own goodbye last, still reaches the client.
+func (r *relay) Leaving(_ *sallyport.Conn, code uint16, reason string) { r.leg.Leave(code, reason) }
+
+// Closed ends the leg.
 func (r *relay) Closed(c *sallyport.Conn, reason deny.Reason) {
 	r.ended.Store(true)
 	r.conn.InternalClock().Cancel(&r.alarm)
 	switch {
-	case reason == deny.PeerClosed:
-		code, text, _ := r.conn.PeerClose()
-		r.leg.Shutdown(code, text)
 	case reason == deny.BackendLost, reason == deny.BackendTimeout:
 		r.leg.Reset()
 	default:
