@@ -131,6 +131,12 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		v.refuseHTTP(err)
 		return
 	}
+	var c *Conn
+	defer func() { // whatever a gate's code does, nothing is kept
+		if p := recover(); p != nil {
+			v.survive(c, place, p)
+		}
+	}()
 	if v.id, err = d.identify(ctx, g.Auth, r, v.attempt()); err != nil { // 4
 		place.Release()
 		v.refuse(err)
@@ -141,7 +147,7 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		v.refuse(err)
 		return
 	}
-	c := d.newConn(v, place) // from here on, whoever ends c releases the place
+	c = d.newConn(v, place) // from here on, whoever ends c releases the place
 	if err = d.enter(c); err != nil {
 		v.refuse(err)
 		return
@@ -159,6 +165,18 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	v.live(c, h, sink) // 7
+}
+
+// survive gives back what a handshake holds whose authenticator or route panicked.
+func (v *visit) survive(c *Conn, place *guard.Place, p any) {
+	place.Release()
+	err := deny.Because(deny.Internal, panicked(p))
+	if c != nil {
+		c.End(deny.Internal, err)
+	}
+	if v.w != nil { // else the socket was taken over, and ends with c
+		v.refuseHTTP(err)
+	}
 }
 
 func malformed(err error) error {
@@ -343,7 +361,10 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 		Kind: Admitted, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address,
 		Identity: v.id, Status: http.StatusSwitchingProtocols, Lasted: time.Since(v.began),
 	})
-	sink.Opened(c)
+	func() {
+		defer c.survive()
+		sink.Opened(c)
+	}()
 	l.Start(nil)
 	d.clock.Set(&c.alarm, c.life.First())
 	d.startRecheck(c, v.gate)

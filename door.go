@@ -258,8 +258,12 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
+// observe survives an observer that panics: it is called on any goroutine, and
+// there is nobody left to tell.
 func (d *Door) observe(e Event) {
 	if f := d.policy.Load().config.Observe; f != nil {
+		defer func() { recover() }()
+		e.Identity.Handle = nil // what the browser sent is nobody's business
 		f(e)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"runtime/debug"
 	"sync"
 
 	"github.com/sallyport/sallyport/deny"
@@ -56,11 +55,7 @@ type inbox struct {
 
 func (b *inbox) Opened(c *Conn) {
 	c.door.helpers.Go(func() {
-		defer func() {
-			if p := recover(); p != nil {
-				c.End(deny.Internal, fmt.Errorf("panic in a handler: %v\n%s", p, debug.Stack()))
-			}
-		}()
+		defer c.survive()
 		defer b.drop(c)
 		ctx := context.WithValue(c.ctx, inboxKey{}, b)
 		finish(c, b.f(ctx, c))
@@ -212,10 +207,5 @@ func (f onMessage) Opened(*Conn)                                   {}
 func (f onMessage) Closed(*Conn, deny.Reason)                      {}
 
 func (f onMessage) Message(c *Conn, m Message) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.End(deny.Internal, fmt.Errorf("panic in OnMessage: %v\n%s", p, debug.Stack()))
-		}
-	}()
 	f(c, m)
 }

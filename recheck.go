@@ -72,6 +72,7 @@ func (rc *recheck) Tick() {
 	case d.rechecks <- struct{}{}:
 		d.helpers.Go(func() {
 			defer func() { <-d.rechecks }()
+			defer rc.conn.survive()
 			rc.ask()
 		})
 	default:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sallyport/sallyport"
@@ -106,4 +107,98 @@ func TestRefusalsRememberLittle_SR73_SR75(t *testing.T) {
 		t.Errorf("64 refusals hold %d KiB", grown>>10)
 	}
 	runtime.KeepAlive(door)
+}
+
+// panics panics where it is told to.
+type panics string
+
+func (p panics) at(place string) {
+	if string(p) == place {
+		panic("boom")
+	}
+}
+
+func (p panics) Authenticate(ctx context.Context, r *http.Request) (auth.Identity, error) {
+	p.at("Authenticate")
+	return named{}.Authenticate(ctx, r)
+}
+
+func (panics) Judge(id auth.Identity) error { return named{}.Judge(id) }
+
+func (panics) Every() (interval, grace time.Duration) { return time.Second, time.Second }
+
+func (p panics) Recheck(_ context.Context, id auth.Identity) (auth.Identity, error) {
+	p.at("Recheck")
+	return id, nil
+}
+
+func (p panics) Open(context.Context, *sallyport.Handshake) (sallyport.Sink, error) {
+	p.at("Open")
+	return p, nil
+}
+
+func (p panics) Opened(*sallyport.Conn)                     { p.at("Opened") }
+func (p panics) Message(*sallyport.Conn, sallyport.Message) { p.at("Message") }
+func (p panics) Closed(*sallyport.Conn, deny.Reason)        { p.at("Closed") }
+
+// No code that a program brings can end the process, keep a place or keep a
+// socket by panicking.
+func TestPanicsEndOneConnection_SR76(t *testing.T) {
+	for _, place := range []string{"Authenticate", "Open", "Opened", "Message", "Closed", "Recheck", "Observe"} {
+		t.Run("SR-76 "+place, func(t *testing.T) {
+			p := panics(place)
+			bubble(t, func(c *sallyport.Config) {
+				c.Auth, c.Gates[0].Route, c.Limits.PerSubject, c.Limits.Connections = auth.First(p), p, 1, 1
+				c.Observe = func(sallyport.Event) { p.at("Observe") }
+			}, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+				for range 3 { // the only place is free again each time
+					c := s.Try(t, as("ada"))
+					switch place {
+					case "Authenticate", "Open":
+						if got := c.Response.StatusCode; got != deny.Internal.Status() {
+							t.Errorf("got status %d, want 500", got)
+						}
+					case "Opened", "Message", "Recheck":
+						c.Text("x")
+						wantReason(t, c, deny.Internal)
+					default:
+						c.Close(1000, "")
+						c.WantClose(1000, "")
+					}
+					c.Socket().Close()
+					synctest.Wait()
+				}
+			})
+		})
+	}
+}
+
+// handled makes identities with a handle, as forward-auth does.
+type handled struct{ named }
+
+func (h handled) Authenticate(ctx context.Context, r *http.Request) (auth.Identity, error) {
+	id, err := h.named.Authenticate(ctx, r)
+	id.Handle = []byte("Cookie: secret")
+	return id, err
+}
+
+// Events go to logs: what the door asks again with, perhaps the browser's
+// cookies, is not among them.
+func TestEventsHoldNoHandle_SR93(t *testing.T) {
+	var kinds []sallyport.EventKind
+	bubble(t, func(c *sallyport.Config) {
+		c.Auth = auth.First(handled{})
+		c.Observe = func(e sallyport.Event) {
+			if kinds = append(kinds, e.Kind); e.Identity.Handle != nil {
+				t.Errorf("%s: the event holds %q", e.Kind, e.Identity.Handle)
+			}
+		}
+	}, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+		c := s.Connect(t, as("ada"))
+		c.Close(1000, "")
+		c.WantClose(1000, "")
+	})
+	if len(kinds) != 2 {
+		t.Errorf("saw %v", kinds)
+	}
 }
