@@ -63,9 +63,9 @@ func newRoot(s Streams) *cobra.Command {
 		help(about, nil)
 		return nil
 	}})
-	root.AddCommand(serveCommand(s), devCACommand(s), configCommand(s), tokenCommand(s), connectionsCommand(s),
+	root.AddCommand(serveCommand(s), demoCommand(s), devCACommand(s), configCommand(s), tokenCommand(s), connectionsCommand(s),
 		revokeCommand(s), healthCommand(s), versionCommand(s))
-	root.InitDefaultCompletionCmd(nil...)
+	root.InitDefaultCompletionCmd()
 	for _, cmd := range everything(root) {
 		strict(cmd)
 	}
@@ -81,8 +81,10 @@ func everything(cmd *cobra.Command) []*cobra.Command {
 	return list
 }
 
-// strict makes a wrong number of arguments a usage error.
+// strict makes a wrong number of arguments a usage error, and lists flags in the
+// order in which they were thought of.
 func strict(cmd *cobra.Command) {
+	cmd.Flags().SortFlags = false
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {

@@ -82,7 +82,7 @@ func listCommand(s Streams) *cobra.Command {
 		},
 	}
 	chosen.flags(cmd)
-	cmd.Flags().IntVar(&limit, "limit", 1000, "show at most this `many`, at most 10000")
+	cmd.Flags().IntVar(&limit, "limit", 1000, "show at most this `number`, 1 to 10000")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "`form`: table or json")
 	server.flags(cmd)
 	return cmd

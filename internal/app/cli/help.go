@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,9 @@ const (
 	groupOf = "group"
 	envOf   = "env"
 )
+
+// other is the heading that comes last.
+const other = "Other"
 
 // note puts a flag under a heading and names its variable.
 func note(flags *pflag.FlagSet, heading, env string, names ...string) {
@@ -80,7 +84,6 @@ func helpFlags(w io.Writer, cmd *cobra.Command) {
 			width = max(width, len(flagName(f)))
 		}
 	})
-	cmd.LocalFlags().SortFlags = false
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		if f.Hidden {
 			return
@@ -89,13 +92,16 @@ func helpFlags(w io.Writer, cmd *cobra.Command) {
 		if g := f.Annotations[groupOf]; len(g) > 0 {
 			heading = g[0]
 		} else if f.Name == "help" {
-			heading = "Other"
+			heading = other
 		}
 		if groups[heading] == nil {
 			order = append(order, heading)
 		}
 		groups[heading] = append(groups[heading], fmt.Sprintf("  %-*s  %s", width, flagName(f), flagText(f)))
 	})
+	if i := slices.Index(order, other); i >= 0 {
+		order = append(slices.Delete(order, i, i+1), other)
+	}
 	for _, heading := range order {
 		fmt.Fprintf(w, "\n%s:\n%s\n", heading, strings.Join(groups[heading], "\n"))
 	}

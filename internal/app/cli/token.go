@@ -61,16 +61,16 @@ func issueCommand(s Streams) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.secret, "secret", "", "the shared key, as a `reference`: file:/path or env:NAME")
-	flags.StringVar(&o.alg, "alg", "HS256", "with --secret: HS256, HS384 or HS512")
+	flags.StringVar(&o.alg, "alg", "HS256", "with --secret: `name` of the algorithm, HS256, HS384 or HS512")
 	flags.StringVar(&o.state, "state", "", "instead: the state `directory` with the door's own key")
 	note(flags, "Who signs", "", "secret", "alg", "state")
-	flags.StringVar(&o.issuer, "issuer", "", "`iss`; required")
-	flags.StringVar(&o.audience, "audience", "", "`aud`; required")
-	flags.StringVar(&o.subject, "subject", "", "`sub`; required")
-	flags.StringVar(&o.session, "session", "", "`sid`")
+	flags.StringVar(&o.issuer, "issuer", "", "who vouches: the `iss`; required")
+	flags.StringVar(&o.audience, "audience", "", "for whom: the `aud`; required")
+	flags.StringVar(&o.subject, "subject", "", "the `user`: sub; required")
+	flags.StringVar(&o.session, "session", "", "the `session`: sid")
 	flags.StringVar(&o.id, "id", "", "`jti`, by which it can be revoked (default random)")
 	flags.StringArrayVar(&o.scopes, "scope", nil, "a `scope`; may be repeated")
-	flags.DurationVar(&o.ttl, "ttl", 5*time.Minute, "how `long` it is good, at most 168h")
+	flags.DurationVar(&o.ttl, "ttl", 5*time.Minute, "the `time` that it is good, at most 168h")
 	note(flags, "What it says", "", "issuer", "audience", "subject", "session", "id", "scope", "ttl")
 	return cmd
 }
