@@ -59,7 +59,7 @@ var admitted = []scenario{
 		return c.wantEnd(deny.PeerLost)
 	}},
 	{"the credential expires", func(c *client) error {
-		if err := c.enter(ask{bearer: c.name + ";2s"}); err != nil {
+		if err := c.enter(ask{bearer: c.name + ";3s"}); err != nil {
 			return err
 		}
 		return errors.Join(c.wantDenied(deny.AuthExpired), c.wantEnd(deny.AuthExpired))
