@@ -34,7 +34,7 @@ func TestMiddleware(t *testing.T) {
 		{"SR-08 SR-26 SR-27 426", status(426), 426, ""},
 		{"SR-08 SR-26 SR-27 500", status(500), 500, ""},
 		{"SR-08 SR-26 SR-27 204", status(204), 204, ""},
-		{"SR-08 SR-26 SR-27 a redirect", http.RedirectHandler("/login", 303).ServeHTTP, 303, "<a href=\"/login\">See Other</a>.\n\n"},
+		{"SR-08 SR-26 SR-27 a redirect", http.RedirectHandler("/login", http.StatusSeeOther).ServeHTTP, 303, "<a href=\"/login\">See Other</a>.\n\n"},
 		{"SR-08 SR-26 SR-27 a flush before the first byte", func(w http.ResponseWriter, _ *http.Request) {
 			if err := http.NewResponseController(w).Flush(); err != nil {
 				panic(err)

@@ -17,7 +17,6 @@ import (
 // accepter answers upgrades by hijacking, as the door does.
 type accepter struct {
 	*site
-	l func() *Listener
 }
 
 func (a *accepter) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -81,7 +80,10 @@ func byGorilla(t testing.TB, role Role, stream []byte) (out []string) {
 		h := &hijackable{httptest.NewRecorder(), &script{say: bytes.NewReader(stream)}}
 		c, err = (&gorilla.Upgrader{ReadBufferSize: 512}).Upgrade(h, request(t, "GET / HTTP/1.1"), nil)
 	} else {
-		c, _, err = gorilla.NewClient(&script{answer: append([]byte{}, stream...)}, &url.URL{Scheme: "ws", Host: "a"}, nil, 512, 512)
+		dialer := gorilla.Dialer{ReadBufferSize: 512, WriteBufferSize: 512, NetDial: func(string, string) (net.Conn, error) {
+			return &script{answer: append([]byte{}, stream...)}, nil
+		}}
+		c, _, err = dialer.Dial("ws://a/", nil)
 	}
 	if err != nil {
 		t.Fatal(err)
