@@ -434,7 +434,7 @@ func (a *api) renew(w http.ResponseWriter, r *http.Request) error {
 	}
 	renewed, end := 0, time.Time{}
 	for _, c := range a.door.all() {
-		if c.gate != g.Path || in.Connection != "" && c.id != in.Connection {
+		if c.Reason() != 0 || c.gate != g.Path || in.Connection != "" && c.id != in.Connection {
 			continue
 		}
 		old := c.Identity()

@@ -256,6 +256,15 @@ func (c *Conn) relay(why deny.Reason, code uint16, reason string, cause error) {
 	c.end(ending{reason: why, code: code, text: reason, cause: cause, flush: true, by: "route"})
 }
 
+// stop is End, also for a connection that is about to end and still sends what
+// is queued.
+func (c *Conn) stop(reason deny.Reason, err error) {
+	c.End(reason, err)
+	if l := c.live(); l != nil {
+		l.Cut()
+	}
+}
+
 // end is the one way in which a connection ends. The first wins.
 func (c *Conn) end(e ending) {
 	if code, _, left := c.PeerClose(); left && e.by == "route" { // what follows a goodbye is its consequence
@@ -269,11 +278,15 @@ func (c *Conn) end(e ending) {
 	}
 	c.cancel(&deny.Denial{Reason: e.reason, Cause: e.cause})
 	c.door.leave(c)
+	if !e.flush { // else a stop still finds it
+		c.door.forgetConn(c)
+	}
 
 	c.mu.Lock()
 	l, sink := c.link, c.sink
 	c.mu.Unlock()
 	if l == nil { // still opening: the corridor answers
+		c.door.forgetConn(c)
 		return
 	}
 	switch {
@@ -451,6 +464,7 @@ func (c owner) Drained() {
 
 func (c owner) Released() {
 	c.dropPartial()
+	c.door.forgetConn(c.Conn)
 	c.door.sockets.Done()
 }
 

@@ -35,12 +35,16 @@ func (d *Door) enter(c *Conn) error {
 
 // leave gives back what c holds of the door.
 func (d *Door) leave(c *Conn) {
-	d.mu.Lock()
-	delete(d.conns, c.id)
-	d.mu.Unlock()
 	d.clock.Cancel(&c.alarm)
 	c.recheck.stop(d)
 	c.place.Release()
+}
+
+// forgetConn takes c out of the registry.
+func (d *Door) forgetConn(c *Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.conns, c.id)
 }
 
 func (d *Door) isDraining() bool {
@@ -59,7 +63,7 @@ func (d *Door) all() []*Conn {
 func (d *Door) Conns() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		for _, c := range d.all() {
-			if c.live() != nil && !yield(c) {
+			if c.live() != nil && c.Reason() == 0 && !yield(c) {
 				return
 			}
 		}
@@ -87,8 +91,10 @@ func (d *Door) revoke(ctx context.Context, m guard.Match, why deny.Reason) (int,
 	n := 0
 	for _, c := range d.all() {
 		if m.Fits(holder(c.Identity())) {
-			c.End(why, nil)
-			n++
+			if c.Reason() == 0 {
+				n++
+			}
+			c.stop(why, nil)
 		}
 	}
 	return n, nil
@@ -217,7 +223,7 @@ func (d *Door) Reload(c Config) error {
 func (d *Door) Rejudge() {
 	for _, c := range d.all() {
 		if err := d.judge(c); err != nil {
-			c.End(deny.Of(err), err)
+			c.stop(deny.Of(err), err)
 		}
 	}
 }

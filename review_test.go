@@ -3,6 +3,7 @@ package sallyport_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
 	"strings"
@@ -201,4 +202,26 @@ func TestEventsHoldNoHandle_SR93(t *testing.T) {
 	if len(kinds) != 2 {
 		t.Errorf("saw %v", kinds)
 	}
+}
+
+// A connection that only flushes what is queued has not ended yet: a revocation
+// still stops it within a second.
+func TestRevokeWhileFlushing_SR43_AT72(t *testing.T) {
+	leave := sallyport.OnMessage(func(c *sallyport.Conn, _ sallyport.Message) {
+		for c.Post(sallyport.Message{Kind: sallyport.Binary, Data: make([]byte, 64<<10)}) == nil {
+		}
+		c.Close(1000, "")
+	})
+	bubble(t, func(c *sallyport.Config) { c.Gates[0].Route = leave }, func(t *testing.T, d *sallyport.Door, s *sallyporttest.Server) {
+		c := s.Connect(t, as("ada"))
+		c.Text("x")
+		time.Sleep(time.Second) // the client reads nothing
+		if _, err := d.Revoke(t.Context(), guard.Match{Issuer: "test", Subject: "ada"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if n, err := io.Copy(io.Discard, c.Socket()); n > 64<<10 {
+			t.Errorf("%d bytes came after the revocation, %v", n, err)
+		}
+	})
 }

@@ -74,14 +74,16 @@ func (l *Life) Left() (alarm time.Time) {
 
 // End is when the connection ends at the latest, and why.
 func (l *Life) End() (time.Time, deny.Reason) {
+	end, why := l.base.Add(1+l.config.MaxLife), deny.GuardMaxLife
 	if left := l.left.Load(); left != 0 {
-		return l.base.Add(time.Duration(left) + leaveWait), deny.PeerClosed
+		if t := l.base.Add(time.Duration(left) + leaveWait); t.Before(end) {
+			end, why = t, deny.PeerClosed
+		}
 	}
-	end := l.base.Add(1 + l.config.MaxLife)
 	if at := l.expires.Load(); at != 0 && time.Unix(0, at).Before(end) {
 		return time.Unix(0, at), deny.AuthExpired
 	}
-	return end, deny.GuardMaxLife
+	return end, why
 }
 
 // Heard notes that n bytes arrived. unfinished says that a message or frame has

@@ -273,6 +273,17 @@ func (o *outbox) finish(last []byte, keep bool) {
 	o.wake()
 }
 
+// cut drops what finish was told to keep.
+func (o *outbox) cut() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.finished || o.written || o.failed {
+		return
+	}
+	o.drop()
+	o.link.socket.SetDeadline(time.Now().Add(Linger))
+}
+
 func (o *outbox) drop() {
 	for _, seg := range o.queue {
 		o.queued -= len(seg)
