@@ -15,10 +15,10 @@ import (
 	"github.com/sallyport/sallyport/deny"
 )
 
-// FuzzEndpoint: whatever is posted, a ticket goes only to a page of the gate or
+// FuzzEndpoint_SR20_AT06: whatever is posted, a ticket goes only to a page of the gate or
 // to a program, for one JSON object that names the gate; another site can read
 // no answer; and every refusal is one of the table.
-func FuzzEndpoint(f *testing.F) { // SR-20, AT-06, AT-56
+func FuzzEndpoint_SR20_AT06(f *testing.F) {
 	const asText = "application/json"
 	for _, body := range []string{
 		`{"gate":"/ws"}`, `{"gate":"/ws"}{}`, `{"gate":"/ws","x":1}`, `{"gate":"/ws","purpose":"admission"}`, `[]`, `null`, `{"GATE":"/ws"}`,
@@ -80,10 +80,10 @@ func FuzzEndpoint(f *testing.F) { // SR-20, AT-06, AT-56
 	})
 }
 
-// FuzzPath: a path that reaches the application cannot, decoded, cleaned, cut
+// FuzzPath_SR87_AT89: a path that reaches the application cannot, decoded, cleaned, cut
 // or lower-cased in whatever order, be a gate's or an endpoint's. Nothing
 // reaches a gate's route but through its path, byte by byte.
-func FuzzPath(f *testing.F) { // SR-87, AT-89
+func FuzzPath_SR87_AT89(f *testing.F) {
 	for _, s := range []string{
 		"/", "/ws", "/WS", "/%77s", "/ws/", "//ws", "/./ws", "/x/../ws", "/ws;a=b", "/w;a=b/../ws", "/%2577s", "/%2e%2e/ws", `/\ws`, "/ws%00", "/private/x",
 		"/private%2fx", "/PRIVATE/x", "/x;/private/y", "/sallyport", "/sallyport/../x", "/%", "/a%2", "/x/%2e%2e;/private/",

@@ -9,9 +9,9 @@ import (
 	"github.com/sallyport/sallyport/origin"
 )
 
-// FuzzCheckHost: a Host that passes is a listed name to a parser of another
+// FuzzCheckHost_SR13_AT05: a Host that passes is a listed name to a parser of another
 // author too, with the port of TLS or the listed one.
-func FuzzCheckHost(f *testing.F) { // SR-13, AT-05
+func FuzzCheckHost_SR13_AT05(f *testing.F) {
 	for _, s := range []string{
 		"app.example.com", "APP.example.com:443", "app.example.com:8443", "app.example.com.", "x.example.com", "x.y.example.com", "[::1]:8443",
 		"[::1]", "[0:0::1]", "app.example.com@evil.com", "evil.com#app.example.com", "app.example.com:", "app.example.com:0443", "127.0.0.1.nip.example", "",
@@ -47,9 +47,9 @@ func FuzzCheckHost(f *testing.F) { // SR-13, AT-05
 	})
 }
 
-// FuzzCheckHandshake: what passes names a trusted origin, or names none and
+// FuzzCheckHandshake_SR14_SR17_AT01: what passes names a trusted origin, or names none and
 // carries a credential that no page can attach, and no cookie.
-func FuzzCheckHandshake(f *testing.F) { // SR-14, SR-17, AT-01
+func FuzzCheckHandshake_SR14_SR17_AT01(f *testing.F) {
 	f.Add(app, "", "", "", "websocket", true)
 	f.Add("", "", "Bearer x", "", "", false)
 	f.Add("", "a=b", "Bearer x", "chat, sallyport.ticket.x", "", false)
