@@ -166,7 +166,7 @@ func (d *Door) Renew(c *Conn, id auth.Identity) error {
 	if !d.revocations.Unless(holder(id), func() {
 		c.identity.Store(&id)
 		c.life.Extend(id.Expires)
-	}) {
+	}, holder(old)) { // else it would slip out of a revocation that is about to end it
 		return deny.Because(deny.AuthRevoked, nil)
 	}
 	end, _ := c.life.End()

@@ -225,3 +225,38 @@ func TestRevokeWhileFlushing_SR43_AT72(t *testing.T) {
 		}
 	})
 }
+
+// meanwhile calls itself when the door drops remembered verdicts: between a
+// revocation and the end of the connections that it names.
+type meanwhile struct {
+	named
+	do *func()
+}
+
+func (m meanwhile) ForgetAll() { (*m.do)() }
+
+// Nobody renews out of a revocation that has been made: revoke is final.
+func TestRenewCannotOvertakeRevoke_SR43_AT72(t *testing.T) {
+	do := func() {}
+	var conn *sallyport.Conn
+	bubble(t, func(c *sallyport.Config) {
+		c.Auth = auth.First(meanwhile{do: &do})
+		c.Gates[0].Route = sallyport.OnMessage(func(c *sallyport.Conn, _ sallyport.Message) { conn = c })
+	}, func(t *testing.T, d *sallyport.Door, s *sallyporttest.Server) {
+		c := s.Connect(t, as("ada"))
+		c.Text("x")
+		synctest.Wait()
+		do = func() {
+			fresh := conn.Identity()
+			fresh.Credential = "another"
+			if err := d.Renew(conn, fresh); deny.Of(err) != deny.AuthRevoked {
+				t.Errorf("renewed: %v", err)
+			}
+		}
+		if n, err := d.Revoke(t.Context(), guard.Match{Credential: "credential-of-ada"}); n != 1 || err != nil {
+			t.Errorf("revoked %d connections, %v, want 1", n, err)
+		}
+		do = func() {}
+		wantReason(t, c, deny.AuthRevoked)
+	})
+}

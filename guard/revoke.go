@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,12 +150,12 @@ func (r *Revocations) Revoked(h Holder) bool {
 	return r.revoked(h)
 }
 
-// Unless runs f if h is not revoked and keeps revocations out until f is done.
-// It reports whether f ran.
-func (r *Revocations) Unless(h Holder, f func()) bool {
+// Unless runs f if neither h nor any of also is revoked and keeps revocations out
+// until f is done. It reports whether f ran.
+func (r *Revocations) Unless(h Holder, f func(), also ...Holder) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if r.revoked(h) {
+	if r.revoked(h) || slices.ContainsFunc(also, r.revoked) {
 		return false
 	}
 	f()
