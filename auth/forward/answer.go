@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,12 +10,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/internal/strictjson"
 )
 
 const (
 	maxName  = 512 // bytes of sub, session and one scope: they are kept with the connection
 	maxScope = 64  // number of scopes
-	maxDepth = 32  // of the answer, whose other names are ignored
 )
 
 // answer is what the application said.
@@ -30,7 +29,7 @@ type answer struct {
 // deny.AuthUnavailable, since the application and not the visitor is at fault.
 func parseAnswer(body []byte, now time.Time) (answer, error) {
 	var ans answer
-	m, err := object(body)
+	m, err := strictjson.Object(body)
 	if err != nil {
 		return ans, unavailable("the answer: %w", err)
 	}
@@ -59,61 +58,6 @@ func parseAnswer(body []byte, now time.Time) (answer, error) {
 		return answer{}, deny.Because(deny.AuthExpired, errors.New("forward: the application gave an end that has passed"))
 	}
 	return ans, nil
-}
-
-// object reads one JSON object in which no name stands twice at any depth, and
-// nothing behind it.
-func object(data []byte) (map[string]json.RawMessage, error) {
-	if !utf8.Valid(data) {
-		return nil, errors.New("json: invalid UTF-8")
-	}
-	if b := bytes.TrimLeft(data, " \t\r\n"); len(b) == 0 || b[0] != '{' {
-		return nil, errors.New("json: not an object")
-	}
-	if err := walk(json.NewDecoder(bytes.NewReader(data)), 1); err != nil {
-		return nil, fmt.Errorf("json: %w", err)
-	}
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, fmt.Errorf("json: %w", err)
-	}
-	return m, nil
-}
-
-// walk reads one value and refuses doubled names. That the value is JSON, and
-// that nothing follows it, is for Unmarshal to say.
-func walk(dec *json.Decoder, depth int) error {
-	dec.UseNumber()
-	t, err := dec.Token()
-	if err != nil {
-		return err
-	}
-	open, ok := t.(json.Delim)
-	if !ok {
-		return nil
-	}
-	if depth > maxDepth {
-		return errors.New("nested too deep")
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		if open == '{' {
-			t, err := dec.Token()
-			if err != nil {
-				return err
-			}
-			name, ok := t.(string)
-			if !ok || seen[name] {
-				return fmt.Errorf("name %.40q appears twice or is none", name)
-			}
-			seen[name] = true
-		}
-		if err := walk(dec, depth+1); err != nil {
-			return err
-		}
-	}
-	_, err = dec.Token()
-	return err
 }
 
 // field reads a string that may be absent. null is not absent.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sallyport/sallyport/auth"
 	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/internal/strictjson"
 )
 
 // maxName bounds what is kept with every connection and every revocation.
@@ -20,7 +21,7 @@ const maxName = 512
 
 // plain decodes an object that passed the strict checks, numbers kept as text.
 func plain(data []byte) (map[string]any, error) {
-	if _, err := object(data); err != nil {
+	if _, err := strictjson.Object(data); err != nil {
 		return nil, err
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -33,7 +34,7 @@ func plain(data []byte) (map[string]any, error) {
 // comes last, so that "expired" is only said of a token that is good otherwise.
 func (v *Verifier) judge(t *parsed, now time.Time) (auth.Identity, error) {
 	var none auth.Identity
-	claims, err := object(t.payload)
+	claims, err := strictjson.Object(t.payload)
 	if err != nil {
 		return none, invalid("payload: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/internal/strictjson"
 )
 
 func TestNone_SR30_AT60(t *testing.T) {
@@ -196,7 +197,7 @@ func TestForm_SR35(t *testing.T) {
 	good := es256(t, header("ES256", "ES256"), claims())
 	head, body := toJSON(t, header("ES256", "ES256")), toJSON(t, claims())
 	sign := func(head, body string) string { return token(t, "ES256", "ES256", head, body) }
-	deep := strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth)
+	deep := strings.Repeat("[", strictjson.MaxDepth) + strings.Repeat("]", strictjson.MaxDepth)
 	last := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	// 64 bytes of signature are 86 characters: the last one has four spare bits.
 	respelt := good[:len(good)-1] + string(last[strings.IndexByte(last, good[len(good)-1])+1])
@@ -236,7 +237,7 @@ func TestForm_SR35(t *testing.T) {
 		t.Run("SR-35 "+name, func(t *testing.T) { want(t, v, bad, deny.AuthInvalid) })
 	}
 	t.Run("SR-35 white space and depth within the bounds are read", func(t *testing.T) {
-		want(t, v, sign(" "+head+"\n", "\t{ \"x\": "+deep[1:2*maxDepth-1]+", "+body[1:]+" "), 0)
+		want(t, v, sign(" "+head+"\n", "\t{ \"x\": "+deep[1:2*strictjson.MaxDepth-1]+", "+body[1:]+" "), 0)
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	jose "github.com/go-jose/go-jose/v4"
+
+	"github.com/sallyport/sallyport/internal/strictjson"
 )
 
 // FuzzVerify: nothing is accepted that was not signed. The only signed tokens
@@ -56,7 +58,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		m, err := object(p.payload)
+		m, err := strictjson.Object(p.payload)
 		if err != nil {
 			return
 		}

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+
+	"github.com/sallyport/sallyport/internal/strictjson"
 )
 
 const (
@@ -41,7 +43,7 @@ func ParseKeySet(data []byte) (*KeySet, error) {
 	if len(data) > maxSet {
 		return nil, fmt.Errorf("jwt: key set has more than %d bytes", maxSet)
 	}
-	doc, err := object(data)
+	doc, err := strictjson.Object(data)
 	if err != nil {
 		return nil, fmt.Errorf("jwt: key set: %w", err)
 	}
@@ -108,7 +110,7 @@ func (s *KeySet) has(id string) bool {
 
 // parseKey reads one JWK (RFC 7517, section 4).
 func parseKey(raw json.RawMessage) (*key, error) {
-	m, err := object(raw)
+	m, err := strictjson.Object(raw)
 	if err != nil {
 		return nil, err
 	}

@@ -1,17 +1,11 @@
 package jwt
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"unicode/utf8"
 )
-
-// maxDepth bounds how deep arrays and objects may be nested.
-const maxDepth = 32
 
 // decode reads unpadded base64url. One value has one text: the standard library
 // alone would skip line breaks.
@@ -25,73 +19,6 @@ func decode(s string) ([]byte, error) {
 }
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
-
-// object reads one JSON object that everybody reads alike: valid UTF-8, no name
-// twice in any object (RFC 8725, section 2.6 and RFC 7515, section 4), nothing
-// behind it, nested at most maxDepth deep. Names are compared exactly.
-func object(data []byte) (map[string]json.RawMessage, error) {
-	if !utf8.Valid(data) {
-		return nil, errors.New("json: invalid UTF-8")
-	}
-	if b := bytes.TrimLeft(data, " \t\r\n"); len(b) == 0 || b[0] != '{' {
-		return nil, errors.New("json: not an object")
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	if err := walk(dec, 1); err != nil {
-		return nil, fmt.Errorf("json: %w", err)
-	}
-	var m map[string]json.RawMessage
-	// Unmarshal also refuses what follows the object.
-	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, fmt.Errorf("json: %w", err)
-	}
-	return m, nil
-}
-
-// walk reads one value and refuses doubled names.
-func walk(dec *json.Decoder, depth int) error {
-	t, err := dec.Token()
-	if err != nil {
-		return noEOF(err)
-	}
-	open, ok := t.(json.Delim)
-	if !ok {
-		return nil
-	}
-	if depth > maxDepth {
-		return errors.New("nested too deep")
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		if open == '{' {
-			t, err := dec.Token()
-			if err != nil {
-				return noEOF(err)
-			}
-			name, ok := t.(string)
-			if !ok {
-				return errors.New("name is not a string")
-			}
-			if seen[name] {
-				return fmt.Errorf("name %.40q appears twice", name)
-			}
-			seen[name] = true
-		}
-		if err := walk(dec, depth+1); err != nil {
-			return err
-		}
-	}
-	_, err = dec.Token() // the closing delimiter
-	return noEOF(err)
-}
-
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
 
 // asString reads a JSON string. null is none.
 func asString(raw json.RawMessage) (string, bool) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/sallyport/sallyport/internal/strictjson"
 )
 
 const (
@@ -37,7 +39,7 @@ func parse(token string) (*parsed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-	header, err := object(raw)
+	header, err := strictjson.Object(raw)
 	if err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}

@@ -42,21 +42,29 @@ func (l *loader) fillGate(g *Gate, key string) {
 	}
 }
 
-// stateDir finds the directory that the service manager or the desktop assigns.
-func (l *loader) stateDir() {
-	dir, from := "", ""
-	if v := l.env["STATE_DIRECTORY"]; v != "" {
+// DefaultState is the directory that the service manager or the desktop assigns,
+// as getenv tells, and what said so. Both are empty if nothing does.
+func DefaultState(getenv func(string) string) (dir, from string) {
+	if v := getenv("STATE_DIRECTORY"); v != "" {
 		dir, _, _ = strings.Cut(v, ":")
-		from = "env STATE_DIRECTORY"
-	} else if v := l.env["XDG_STATE_HOME"]; filepath.IsAbs(v) {
-		dir, from = filepath.Join(v, "sallyport"), "env XDG_STATE_HOME"
-	} else if v := l.env["HOME"]; filepath.IsAbs(v) {
-		dir, from = filepath.Join(v, ".local", "state", "sallyport"), "env HOME"
+		return filepath.Clean(dir), "env STATE_DIRECTORY"
 	}
+	if v := getenv("XDG_STATE_HOME"); filepath.IsAbs(v) {
+		return filepath.Join(v, "sallyport"), "env XDG_STATE_HOME"
+	}
+	if v := getenv("HOME"); filepath.IsAbs(v) {
+		return filepath.Join(v, ".local", "state", "sallyport"), "env HOME"
+	}
+	return "", ""
+}
+
+// stateDir finds the directory if the configuration does not name one.
+func (l *loader) stateDir() {
+	dir, from := DefaultState(func(name string) string { return l.env[name] })
 	if dir == "" {
 		return // validate says so
 	}
-	l.out.State = filepath.Clean(dir)
+	l.out.State = dir
 	l.derive("state", from)
 }
 
