@@ -22,11 +22,15 @@ export function secret(value) {
   return value
 }
 
+const scratches = []
+process.on('exit', () => {
+  for (const dir of scratches) rmSync(dir, { recursive: true, force: true })
+})
+
 /** A directory that is gone when the process ends; short, for unix sockets. */
 export function scratch(name) {
-  const dir = mkdtempSync(join(tmpdir(), `sallyport-${name}-`))
-  process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
-  return dir
+  scratches.push(mkdtempSync(join(tmpdir(), `sallyport-${name}-`)))
+  return scratches.at(-1)
 }
 
 export const sleep = ms => new Promise(done => setTimeout(done, ms))
