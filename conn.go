@@ -50,8 +50,8 @@ type Conn struct {
 
 	ended atomic.Pointer[ending] // the first wins
 
-	// mu is held while the connection goes live and while an ending looks
-	// whether it has.
+	// mu is held while the connection goes live, while an ending looks whether it
+	// has, and while the route pauses or goes on.
 	mu       sync.Mutex
 	link     *link.Link
 	sink     Sink
@@ -215,6 +215,8 @@ func (c *Conn) Congested() bool {
 // Pause stops reading from the client until Unpause: the route takes no
 // messages. After guard.Config.RouteWait the connection ends with route.stuck.
 func (c *Conn) Pause() {
+	c.mu.Lock() // an Unpause in between would leave the life blocked for good
+	defer c.mu.Unlock()
 	if c.paused.Or(pausedRoute)&pausedRoute == 0 {
 		c.door.clock.Set(&c.alarm, c.life.Blocked())
 	}
@@ -222,11 +224,13 @@ func (c *Conn) Pause() {
 
 // Unpause ends a Pause.
 func (c *Conn) Unpause() {
-	if c.paused.And(^uint32(pausedRoute))&pausedRoute == 0 {
-		return
+	c.mu.Lock()
+	l, was := c.link, c.paused.And(^uint32(pausedRoute))&pausedRoute != 0
+	if was {
+		c.door.clock.Set(&c.alarm, c.life.Unblocked())
 	}
-	c.door.clock.Set(&c.alarm, c.life.Unblocked())
-	if l := c.live(); l != nil {
+	c.mu.Unlock()
+	if was && l != nil {
 		l.Resume()
 	}
 }
@@ -398,6 +402,9 @@ func (c owner) spend(messages, bytes int) bool {
 	}
 	if !alarm.IsZero() {
 		c.paused.Or(pausedRate)
+		if !c.life.Throttled() { // a tick came first: nobody else would end this pause
+			c.paused.And(^uint32(pausedRate))
+		}
 		c.door.clock.Set(&c.alarm, alarm)
 	}
 	return true

@@ -260,3 +260,29 @@ func TestRenewCannotOvertakeRevoke_SR43_AT72(t *testing.T) {
 		wantReason(t, c, deny.AuthRevoked)
 	})
 }
+
+// A pause that meets its end leaves nothing behind: what drained at the same
+// moment is not stuck a minute later.
+func TestPauseMeetsUnpause_SR74(t *testing.T) {
+	var conn *sallyport.Conn
+	bubble(t, func(c *sallyport.Config) {
+		c.Guard = guard.Config{Idle: time.Hour, RouteWait: time.Second}
+		c.Gates[0].Route = sallyport.OnMessage(func(c *sallyport.Conn, _ sallyport.Message) { conn = c })
+	}, func(t *testing.T, d *sallyport.Door, s *sallyporttest.Server) {
+		c := s.Connect(t, as("ada"))
+		c.Text("x")
+		synctest.Wait()
+		go c.Receive() // answers pings
+		for range 50000 {
+			var both sync.WaitGroup
+			both.Go(conn.Pause)
+			both.Go(conn.Unpause)
+			both.Wait()
+			conn.Unpause()
+			time.Sleep(time.Second + 1)
+			if why := conn.Reason(); why != 0 {
+				t.Fatalf("ended with %s", why)
+			}
+		}
+	})
+}

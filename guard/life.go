@@ -131,6 +131,9 @@ func (l *Life) Spend(messages, bytes int) (alarm time.Time, end deny.Reason) {
 	return l.base.Add(min(now+wait, l.pace.since+maxThrottle)), 0
 }
 
+// Throttled reports whether the rate pauses reading: Tick has still to resume it.
+func (l *Life) Throttled() bool { return l.resumeAt.Load() != 0 }
+
 // Blocked notes that the route stopped taking messages; Tick must be called at
 // alarm.
 func (l *Life) Blocked() (alarm time.Time) {
