@@ -67,7 +67,7 @@ var top = []row[File]{
 	{key: "limits.unauthenticated", def: "1000", least: 1, most: 10_000_000, in: func(f *File) any { return &f.Limits.Unauthenticated },
 		doc: "Most connections whose credential is not yet known to be good."},
 	{key: "limits.handshakes", def: "256", least: 1, most: 10_000_000, in: func(f *File) any { return &f.Limits.Handshakes },
-		doc: "Most handshakes in progress at a time."},
+		doc: "Most TLS handshakes in progress at a time."},
 
 	{key: "api", in: func(*File) any { return section{} }, doc: "The door's own endpoints: ticket, token, renew, logout, session."},
 	{key: "api.prefix", def: "/sallyport", in: func(f *File) any { return &f.API.Prefix },
@@ -143,7 +143,7 @@ var perGate = []row[Gate]{
 	{key: "guard.idle_counts", def: "any", oneOf: "any client", in: func(g *Gate) any { return &g.Guard.IdleCounts }, doc: "Whose messages count against idle."},
 	{key: "guard.ping", def: "25s", least: second, most: hour, in: func(g *Gate) any { return &g.Guard.Ping }, doc: "The silence after which the peer is asked for a sign of life. Shorter than idle."},
 	{key: "guard.pong_wait", def: "10s", least: second, most: hour / 6, in: func(g *Gate) any { return &g.Guard.PongWait }, doc: "How long the peer may take to answer before it counts as lost."},
-	{key: "guard.max_life", def: "24h", least: second, most: 24 * hour, in: func(g *Gate) any { return &g.Guard.MaxLife }, doc: "Ends every connection, renewed or not, with auth.expired."},
+	{key: "guard.max_life", def: "24h", least: second, most: 24 * hour, in: func(g *Gate) any { return &g.Guard.MaxLife }, doc: "Ends every connection, renewed or not, with guard.max-life."},
 	{key: "guard.max_message", def: "64KiB", least: 1, most: gib, in: func(g *Gate) any { return &g.Guard.MaxMessage }, doc: "The largest message from the client. A bigger one ends the connection with guard.too-big."},
 	{key: "guard.max_message_down", def: "16MiB", least: 1, most: gib, in: func(g *Gate) any { return &g.Guard.MaxMessageDown }, doc: "The largest message from the backend."},
 	{key: "guard.messages", def: "50/s", least: 1, most: 1_000_000, in: func(g *Gate) any { return &g.Guard.Messages }, doc: "Messages of one client a second. Over it the door reads more slowly; who keeps on for 5s ends with guard.too-fast."},

@@ -35,8 +35,8 @@ type Options struct {
 
 	// State is a directory for sessions, revocations, keys and the development
 	// authority, so that they survive a restart. Default: sessions,
-	// revocations and keys are forgotten; the authority is kept in the user's
-	// configuration directory, since a browser may have been told to trust it.
+	// revocations and keys are forgotten; the authority is kept in the default
+	// state directory, since a browser may have been told to trust it.
 	State string
 
 	// Open opens the page in the user's browser. That it could not be opened is

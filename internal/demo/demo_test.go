@@ -289,7 +289,7 @@ func TestAnotherLoginEndsTheConnectionsOfTheOldSession(t *testing.T) {
 	ada.login("ada")
 	c := ada.connect()
 	ada.login("bob")
-	wantEnd(t, c, deny.AuthRevoked)
+	wantEnd(t, c, deny.AuthSignedOut)
 	if got := ada.want(200, "GET", "/api/session", nil, nil)["subject"]; got != "bob" {
 		t.Errorf("session: got %v, want bob", got)
 	}

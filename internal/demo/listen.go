@@ -8,9 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 
+	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/state"
 	"github.com/sallyport/sallyport/wss"
 )
@@ -126,11 +126,9 @@ func (d *demo) openState(dir string) (err error) {
 	home := dir
 	if dir == "" {
 		d.state = state.Memory()
-		config, err := os.UserConfigDir()
-		if err != nil {
-			return fmt.Errorf("demo: no place for the development authority; name a state directory: %w", err)
+		if home, _ = config.DefaultState(os.Getenv); home == "" { // where "sallyport dev-ca" looks
+			return errors.New("demo: no place for the development authority; set $XDG_STATE_HOME")
 		}
-		home = filepath.Join(config, "sallyport")
 	} else if d.state, err = state.Open(dir); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
