@@ -20,6 +20,7 @@ import (
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/guard"
 	"github.com/sallyport/sallyport/headers"
+	"github.com/sallyport/sallyport/internal/strictjson"
 	"github.com/sallyport/sallyport/origin"
 )
 
@@ -249,13 +250,13 @@ func body(r *http.Request, v any) error {
 	if len(data) > maxAPIBody {
 		return deny.Because(deny.HTTPTooLarge, nil)
 	}
+	if err := strictjson.Check(data); err != nil {
+		return deny.Because(deny.HTTPMalformed, err)
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
 		return deny.Because(deny.HTTPMalformed, err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return deny.Because(deny.HTTPMalformed, errors.New("more than one JSON value"))
 	}
 	return nil
 }
@@ -431,6 +432,9 @@ func (a *api) renew(w http.ResponseWriter, r *http.Request) error {
 	id, err := a.whoAt(r, g, from)
 	if err != nil {
 		return err
+	}
+	if id.Subject == "" { // nobody's credential would fit everybody's connections
+		return deny.Because(deny.RenewMismatch, errors.New("a credential without a subject has nothing to renew"))
 	}
 	renewed, end := 0, time.Time{}
 	for _, c := range a.door.all() {

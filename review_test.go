@@ -286,3 +286,25 @@ func TestPauseMeetsUnpause_SR74(t *testing.T) {
 		}
 	})
 }
+
+// One request of nobody does not touch the connections of everybody.
+func TestNobodyRenewsNothing_SR42_AT55(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		renewed := 0
+		s := newSite(t, func(c *sallyport.Config) {
+			c.Gates = append(c.Gates, sallyport.Gate{Path: "/open", Route: echo, Auth: auth.Anonymous("a test")})
+			c.Observe = func(e sallyport.Event) {
+				if e.Kind == sallyport.Renewed {
+					renewed++
+				}
+			}
+		})
+		defer s.close()
+		for range 3 {
+			s.server.Connect(t, sallyporttest.Options{Path: "/open"})
+		}
+		if got, _, _ := s.call("POST", "/sallyport/renew", `{"gate":"/open"}`, asJSON, "Origin: "+own); got != 409 || renewed != 0 {
+			t.Errorf("got %d and %d renewals, want 409 and none", got, renewed)
+		}
+	})
+}
