@@ -46,8 +46,9 @@ type Config struct {
 	// Reload reads the configuration again; an error means that nothing changed.
 	Reload func(ctx context.Context) error
 
-	// Token is demanded as a bearer token. Empty: not asked, for unix sockets.
-	Token string
+	// Token returns the bearer token that is demanded at this moment; while it
+	// is empty, nobody is let in. nil: not asked, for unix sockets.
+	Token func() string
 
 	// Hosts are what Host may say, without port. nil: it is not judged, for unix
 	// sockets, which no browser reaches.
@@ -116,12 +117,13 @@ func (a *api) admit(r *http.Request) error {
 	if a.Hosts != nil && !a.serves(r.Host) {
 		return problem(http.StatusMisdirectedRequest, "host", "this host name is not served here")
 	}
-	if a.Token == "" {
+	if a.Token == nil {
 		return nil
 	}
+	token := a.Token()
 	given, ok := auth.BearerFrom(r)
-	want, got := sha256.Sum256([]byte(a.Token)), sha256.Sum256([]byte(given))
-	if subtle.ConstantTimeCompare(want[:], got[:]) != 1 || !ok || len(r.Header.Values("Authorization")) != 1 {
+	want, got := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(given))
+	if token == "" || subtle.ConstantTimeCompare(want[:], got[:]) != 1 || !ok || len(r.Header.Values("Authorization")) != 1 {
 		return problem(http.StatusUnauthorized, "token", "the administrator's token is missing or wrong")
 	}
 	return nil

@@ -119,6 +119,28 @@ func TestInternalErrorsAreNotTold_SR96(t *testing.T) {
 	}
 }
 
+// TestToken_AT96: the token is that of the moment, and none lets nobody in.
+func TestToken_AT96(t *testing.T) {
+	token := "first"
+	h := newAPI(&door{}, func(c *Config) { c.Token = func() string { return token } })
+	status := func(given string) int {
+		return ask(h, "GET", "/connections", "", "Authorization", "Bearer "+given).Code
+	}
+	if got := status("first"); got != 200 {
+		t.Errorf("got %d", got)
+	}
+	token = "second"
+	if got := status("first"); got != 401 {
+		t.Errorf("a token that was replaced: got %d", got)
+	}
+	token = ""
+	for _, given := range []string{"", "second"} {
+		if got := status(given); got != 401 {
+			t.Errorf("no token is set, %q is given: got %d", given, got)
+		}
+	}
+}
+
 func TestHosts_AT96(t *testing.T) {
 	for address, want := range map[string]string{
 		"127.0.0.1:9000":    "127.0.0.1 localhost 127.0.0.1 ::1",

@@ -186,5 +186,9 @@ func (a *access) refused(remote netip.Addr, status int, why string) {
 	if remote.IsValid() {
 		address = remote.String()
 	}
-	a.log.Info("refused", "remote", address, "status", status, "err", why)
+	list := []slog.Attr{slog.String("remote", address), slog.Int("status", status), slog.String("err", why)}
+	if reason, ok := statuses[status]; ok {
+		list = append([]slog.Attr{slog.String("code", reason.Code())}, list...)
+	}
+	a.log.LogAttrs(context.Background(), slog.LevelInfo, "refused", list...)
 }

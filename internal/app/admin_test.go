@@ -90,10 +90,18 @@ func TestAdminOverTCP_AT96(t *testing.T) {
 		})
 	}
 	alive(t, conn)
+	other := strings.Repeat("5d0c7fbc", 8)
+	write(t, filepath.Join(w.dir, "admin.token"), []byte(other))
+	if err := admin.NewClient(at, "", adminToken).Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.NewClient(at, "", adminToken).Connections(t.Context(), nil); status(err) != http.StatusUnauthorized {
+		t.Errorf("the token was replaced: got %v", err)
+	}
 	if strings.Contains(w.log.String(), adminToken) {
 		t.Error("the token is in the log")
 	}
-	n, err := admin.NewClient(at, "", adminToken).End(t.Context(), url.Values{"all": {"true"}})
+	n, err := admin.NewClient(at, "", other).End(t.Context(), url.Values{"all": {"true"}})
 	if err != nil || n != 1 {
 		t.Errorf("end: %d, %v", n, err)
 	}

@@ -25,12 +25,7 @@ func (s *Server) adminHandler(f *config.File) http.Handler {
 		Did:    func(action string, ended int) { s.log.Info("administrator", "action", action, "ended", ended) },
 	}
 	if admin.Socket(f.Admin.Listen, f.State) == "" {
-		token, err := f.Admin.Token.Read()
-		if err != nil || len(token) == 0 { // config has read it a moment ago; without it nobody gets in
-			s.log.Error("the administrator's token is gone", "err", err)
-			return http.NotFoundHandler()
-		}
-		c.Token, c.Hosts = string(token), admin.Hosts(s.admin.Addr())
+		c.Token, c.Hosts = func() string { return s.now().adminToken }, admin.Hosts(s.admin.Addr())
 	}
 	return admin.New(c)
 }

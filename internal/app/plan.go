@@ -42,6 +42,8 @@ type plan struct {
 	own     []string // the door's own origins; the first is its name
 	door    sallyport.Config
 
+	adminToken string // empty on unix sockets
+
 	verifiers []*verifier
 	sessions  *session.Sessions // nil if none are kept
 }
@@ -63,6 +65,13 @@ func (s *Server) compile(f *config.File, origins config.Origins, old *plan) (*pl
 	var err error
 	if p.certs, err = s.openCertificates(f); err != nil {
 		errs = append(errs, &Mistake{err})
+	}
+	if !f.Admin.Token.IsZero() {
+		token, err := f.Admin.Token.Read()
+		if err != nil {
+			errs = append(errs, mistake("admin.token: %w", err))
+		}
+		p.adminToken = string(token)
 	}
 	p.hosts = hostsOf(f, p.certs.names())
 	p.own = ownOrigins(p.hosts, !f.TLS.TerminatedBy.Empty(), s.public.Addr())

@@ -79,6 +79,9 @@ func (s *Server) announce() {
 	p := s.now()
 	s.log.Info("serving", "version", s.options.Version, "listen", s.Addr().String(), "hosts", p.hosts, "gates", len(p.file.Gates),
 		"state", p.file.State, "health", addrText(s.HealthAddr()), "admin", addrText(s.AdminAddr()))
+	if ca := s.authority; ca != nil {
+		s.log.Info("nobody trusts the development authority until you say so: run \"sallyport dev-ca\"", "path", ca.Path(), "sha256", ca.Fingerprint())
+	}
 	s.warn()
 }
 
