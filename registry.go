@@ -78,17 +78,28 @@ func (d *Door) Revoke(ctx context.Context, m guard.Match) (int, error) {
 }
 
 // SignOut is Revoke for a session that its user ended: its connections close
-// with auth.signed-out, those opened with its tokens too.
+// with auth.signed-out, those opened with its tokens too. They end also if the
+// revocation could not be kept, since the session has ended all the same; the
+// error says that its tokens are still good.
 func (d *Door) SignOut(ctx context.Context, session string) (int, error) {
-	return d.revoke(ctx, guard.Match{Session: session}, deny.AuthSignedOut)
+	m := guard.Match{Session: session}
+	n, err := d.revoke(ctx, m, deny.AuthSignedOut)
+	if err != nil {
+		n = d.sweep(m, deny.AuthSignedOut)
+	}
+	return n, err
 }
 
 func (d *Door) revoke(ctx context.Context, m guard.Match, why deny.Reason) (int, error) {
 	if err := d.revocations.Add(ctx, m); err != nil {
 		return 0, err
 	}
+	return d.sweep(m, why), nil
+}
+
+// sweep ends the connections that m names.
+func (d *Door) sweep(m guard.Match, why deny.Reason) (n int) {
 	d.forget()
-	n := 0
 	for _, c := range d.all() {
 		if m.Fits(holder(c.Identity())) {
 			if c.Reason() == 0 {
@@ -97,7 +108,7 @@ func (d *Door) revoke(ctx context.Context, m guard.Match, why deny.Reason) (int,
 			c.stop(why, nil)
 		}
 	}
-	return n, nil
+	return n
 }
 
 // forget drops the verdicts that authenticators remember.

@@ -2,6 +2,7 @@ package sallyport_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -306,5 +307,26 @@ func TestNobodyRenewsNothing_SR42_AT55(t *testing.T) {
 		if got, _, _ := s.call("POST", "/sallyport/renew", `{"gate":"/open"}`, asJSON, "Origin: "+own); got != 409 || renewed != 0 {
 			t.Errorf("got %d and %d renewals, want 409 and none", got, renewed)
 		}
+	})
+}
+
+// fullStore keeps no revocation.
+type fullStore struct{}
+
+func (fullStore) Add(context.Context, guard.Revocation) error { return errors.New("the disk is full") }
+func (fullStore) Load(context.Context) ([]guard.Revocation, error) {
+	return nil, nil
+}
+
+// Who signs out is out, also when the revocation cannot be kept.
+func TestSignOutFailsClosed_SR43_SR91(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, func(c *sallyport.Config) { c.Revocations = fullStore{} })
+		defer s.close()
+		c := s.connect(s.ticket(s.page()...))
+		if got, _, _ := s.call("POST", "/sallyport/logout", "{}", s.page()...); got != 500 {
+			t.Errorf("got %d, want 500", got)
+		}
+		wantReason(t, c, deny.AuthSignedOut)
 	})
 }
