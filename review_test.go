@@ -327,6 +327,10 @@ func TestSignOutFailsClosed_SR43_SR91(t *testing.T) {
 		if got, _, _ := s.call("POST", "/sallyport/logout", "{}", s.page()...); got != 500 {
 			t.Errorf("got %d, want 500", got)
 		}
+		began := time.Now()
 		wantReason(t, c, deny.AuthSignedOut)
+		if got := time.Since(began); got > time.Second {
+			t.Errorf("ended after %s", got)
+		}
 	})
 }
