@@ -29,7 +29,7 @@ type recheck struct {
 	alarm     guard.Alarm
 
 	mu     sync.Mutex // guards what follows
-	since  time.Time  // when the authority became unreachable; zero if it answers
+	since  time.Time  // when the authority became unreachable, or could not be asked; zero if it answers
 	ended  bool
 	cancel context.CancelFunc // of the question in flight
 }
@@ -75,7 +75,11 @@ func (rc *recheck) Tick() {
 			defer rc.conn.survive()
 			rc.ask()
 		})
-	default:
+	default: // not asking is no better than not being answered
+		if rc.unreachableFor() >= rc.grace {
+			rc.conn.End(deny.AuthUnavailable, errors.New("too many re-checks in flight"))
+			return
+		}
 		rc.again(recheckAgain)
 	}
 }

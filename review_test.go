@@ -334,3 +334,40 @@ func TestSignOutFailsClosed_SR43_SR91(t *testing.T) {
 		}
 	})
 }
+
+// stuck answers re-checks of ada only.
+type stuck struct {
+	named
+	until chan struct{}
+}
+
+func (stuck) Every() (interval, grace time.Duration) { return 10 * time.Second, 20 * time.Second }
+
+func (s stuck) Recheck(_ context.Context, id auth.Identity) (auth.Identity, error) {
+	if id.Subject != "ada" {
+		<-s.until
+	}
+	return id, nil
+}
+
+// A connection about which nobody can be asked ends after the grace time, also
+// if the re-checks of others are what is in the way.
+func TestRecheckThatCannotBeAsked_SR43_SR91(t *testing.T) {
+	var until chan struct{}
+	bubble(t, func(c *sallyport.Config) {
+		until = make(chan struct{})
+		c.Auth, c.Guard.Idle = auth.First(stuck{until: until}), time.Hour
+	}, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+		defer func() { close(until); synctest.Wait() }()
+		for i := range 32 {
+			go s.Connect(t, as(fmt.Sprint("other", i))).Receive()
+		}
+		time.Sleep(15 * time.Second)
+		c := s.Connect(t, as("ada"))
+		began := time.Now()
+		wantReason(t, c, deny.AuthUnavailable)
+		if got := time.Since(began); got > 35*time.Second {
+			t.Errorf("ended after %s", got)
+		}
+	})
+}
