@@ -34,8 +34,11 @@ type Clock struct {
 // NewClock returns a clock without alarms. It starts no goroutine.
 func NewClock() *Clock { return &Clock{wake: make(chan struct{}, 1)} }
 
-// Set makes a due at the given time, or earlier if it was.
+// Set makes a due at the given time, or earlier if it was. The end of a credential
+// is wall-clock time: it counts as the time that is left until then, so that a
+// step of the wall clock neither disorders the alarms nor stops those behind it.
 func (c *Clock) Set(a *Alarm, at time.Time) {
+	at = time.Now().Add(time.Until(at))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
