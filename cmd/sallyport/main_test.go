@@ -66,6 +66,7 @@ func setup(env *testscript.Env) error {
 	env.Setenv("BACKEND", "ws"+strings.TrimPrefix(b.URL, "http"))
 	env.Setenv("ME", b.URL+"/me")
 	env.Setenv("TOKEN", token)
+	env.Setenv("GORACE", "atexit_sleep_ms=10") // else every command of a race build takes a second more
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("XDG_STATE_HOME", env.WorkDir+"/xdg")
 	for _, name := range []string{"PUBLIC", "HEALTH", "ADMIN"} {

@@ -275,10 +275,21 @@ func TestMetricNames(t *testing.T) {
 	w.gates(w.jwtGate("/chat", "")).start()
 	w.admit(client{bearer: w.idp.token(t, "alice", nil)})
 	w.refused(client{origin: "https://evil.example"})
+	w.refused(client{bearer: "a.b.c"})
+	minted, err := w.admin.Mint(t.Context(), admin.Order{Gate: "/chat", Subject: "robot"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.admit(client{origin: "-", protocols: []string{minted.Ticket, "sallyport"}}).Close()
+	w.refused(client{origin: "-", protocols: []string{minted.Ticket, "sallyport"}, address: "127.0.0.2"})
+	eventually(t, "the program has left", func() bool { return strings.Contains(w.log.String(), `"msg":"ended"`) })
 	_, text := w.get("/metrics")
 	for _, want := range []string{
-		"sallyport_build_info{", `sallyport_handshakes_total{reason="",result="admitted"} 1`, "sallyport_handshake_duration_seconds_bucket",
-		`sallyport_connections{transport="websocket"} 1`, "sallyport_messages_received_total 1", "sallyport_messages_sent_total 1",
+		`sallyport_tickets_issued_total{result="ok"} 1`, `sallyport_tickets_redeemed_total{result="ok"} 1`, `sallyport_tickets_redeemed_total{result="refused"} 1`,
+		`sallyport_auth_failures_total{method="none",reason="auth.invalid"} 1`, `sallyport_connections_closed_total{code="peer.lost",side="client"} 1`,
+		"sallyport_connection_duration_seconds_count 1", "sallyport_config_warnings",
+		"sallyport_build_info{", `sallyport_handshakes_total{reason="",result="admitted"} 2`, "sallyport_handshake_duration_seconds_bucket",
+		`sallyport_connections{transport="websocket"} 1`, "sallyport_messages_received_total 2", "sallyport_messages_sent_total 2",
 		"sallyport_message_received_bytes_total", "sallyport_message_sent_bytes_total", `sallyport_origin_rejections_total{reason="origin.untrusted"} 1`,
 		"sallyport_config_last_reload_successful 1", "sallyport_config_last_reload_success_timestamp_seconds", "sallyport_draining 0",
 		`sallyport_jwks_failures_total{gates="/chat"} 0`, "go_goroutines", "process_open_fds",
