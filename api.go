@@ -441,9 +441,8 @@ func (a *api) renew(w http.ResponseWriter, r *http.Request) error {
 		if c.Reason() != 0 || c.gate != g.Path || in.Connection != "" && c.id != in.Connection {
 			continue
 		}
-		old := c.Identity()
-		if in.Connection == "" && (old.Issuer != id.Issuer || old.Subject != id.Subject) {
-			continue
+		if old := c.Identity(); old.Issuer != id.Issuer || old.Subject != id.Subject {
+			continue // knowing an id gives no right to end another's connection
 		}
 		if err := a.door.Renew(c, id); err == nil {
 			renewed++

@@ -217,8 +217,8 @@ func (v *visit) checkProtocols() error {
 // identify finds out who sends r to a gate, by the gate's authenticators or some
 // of them.
 func (d *Door) identify(ctx context.Context, by auth.Authenticator, r *http.Request, at auth.Attempt) (auth.Identity, error) {
-	if auth.InURL(r) {
-		return auth.Identity{}, deny.Because(deny.AuthInURL, nil)
+	if err := auth.CheckQuery(r); err != nil {
+		return auth.Identity{}, err
 	}
 	id, err := by.Authenticate(auth.WithAttempt(ctx, at), r)
 	if err != nil {

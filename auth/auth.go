@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -127,16 +128,28 @@ func BearerFrom(r *http.Request) (token string, ok bool) {
 // urlNames are query parameters that carry credentials elsewhere.
 var urlNames = []string{"token", "access_token", "id_token", "ticket", "jwt", "auth_token", "authorization", "bearer"}
 
-// InURL reports whether the query string names a credential.
-func InURL(r *http.Request) bool {
-	for pair := range strings.FieldsFuncSeq(r.URL.RawQuery, func(c rune) bool { return c == '&' || c == ';' }) {
-		name, _, _ := strings.Cut(pair, "=")
+// CheckQuery refuses a query string that names a credential, in whatever
+// spelling, with auth.in-url, and one that servers read in different ways, for
+// its broken escapes or its more than 1,000 parameters, with http.malformed.
+func CheckQuery(r *http.Request) error {
+	query := r.URL.RawQuery
+	if strings.Count(query, "&")+strings.Count(query, ";") >= maxParameters {
+		return deny.Because(deny.HTTPMalformed, fmt.Errorf("more than %d query parameters", maxParameters))
+	}
+	for pair := range strings.FieldsFuncSeq(query, func(c rune) bool { return c == '&' || c == ';' }) {
+		name, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(name)
+		if _, err2 := url.QueryUnescape(value); err != nil || err2 != nil {
+			return deny.Because(deny.HTTPMalformed, errors.New("a broken escape in the query"))
+		}
 		if slices.Contains(urlNames, strings.ToLower(name)) {
-			return true
+			return deny.Because(deny.AuthInURL, nil)
 		}
 	}
-	return false
+	return nil
 }
+
+const maxParameters = 1000 // of a query string
 
 // First asks the authenticators in a fixed order, whatever order they are given
 // in: ticket, bearer, session, forward, others. The first that understands a

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"slices"
@@ -8,37 +9,63 @@ import (
 	"testing"
 
 	"github.com/sallyport/sallyport/auth"
+	"github.com/sallyport/sallyport/deny"
 )
 
-// FuzzInURL_SR38_AT85: a credential in a query string is found wherever a server that
-// splits at & would find one, and nothing is found where there is none.
-func FuzzInURL_SR38_AT85(f *testing.F) {
+// FuzzCheckQuery_SR38_AT85: what passes holds no credential for any reader, and
+// one more parameter cannot hide one.
+func FuzzCheckQuery_SR38_AT85(f *testing.F) {
 	names := []string{"token", "access_token", "id_token", "ticket", "jwt", "auth_token", "authorization", "bearer"}
-	for _, s := range []string{"", "token=x", "a=b&TOKEN=x", "a=b;ticket=x", "token", "mytoken=x", "a=token", "&&;=", "%zz=1&jwt=", "tokens=1", "gate=/ws"} {
+	for _, s := range []string{"", "token=x", "a=b&TOKEN=x", "a=b;ticket=x", "token", "mytoken=x", "a=token", "&&;=", "%zz=1&jwt=", "tokens=1", "gate=/ws", "%74oken=x", "a=%", "to+ken=x"} {
 		f.Add(s)
 	}
 	f.Add(strings.Repeat("a=1&", 10_001) + "%;;ticket=x") // more than some parsers look at
 	f.Fuzz(func(t *testing.T, query string) {
-		got := auth.InURL(&http.Request{URL: &url.URL{Path: "/ws", RawQuery: query}})
-		want := false
-		for _, pair := range strings.Split(strings.ReplaceAll(query, ";", "&"), "&") {
-			name, _, _ := strings.Cut(pair, "=")
-			want = want || slices.Contains(names, strings.ToLower(name))
+		check := func(query string) error {
+			return auth.CheckQuery(&http.Request{URL: &url.URL{Path: "/ws", RawQuery: query}})
 		}
-		if got != want {
-			t.Fatalf("%q: got %v, want %v", query, got, want)
-		}
-		if got {
+		if check(query) != nil {
 			return
 		}
-		for _, name := range names { // one more parameter cannot hide it
-			for _, s := range []string{query + "&" + name + "=x", strings.ToUpper(name) + "=x&" + query, query + ";" + name} {
-				if !auth.InURL(&http.Request{URL: &url.URL{RawQuery: s}}) {
+		values, err := url.ParseQuery(strings.ReplaceAll(query, ";", "&"))
+		if err != nil {
+			t.Fatalf("%q passed and can't be parsed: %v", query, err)
+		}
+		for name := range values {
+			if slices.Contains(names, strings.ToLower(name)) {
+				t.Fatalf("%q passed", query)
+			}
+		}
+		for _, name := range names {
+			for _, s := range []string{query + "&" + name + "=x", strings.ToUpper(name) + "=x&" + query, query + ";" + name, "%" + hex.EncodeToString([]byte(name[:1])) + name[1:] + "&" + query} {
+				if check(s) == nil {
 					t.Fatalf("%q is not found in %q", name, s)
 				}
 			}
 		}
 	})
+}
+
+func TestCheckQuery_SR38_AT85(t *testing.T) {
+	tests := []struct {
+		name, query string
+		want        deny.Reason
+	}{
+		{"nothing", "", 0},
+		{"the application's own", "room=1&lang=en", 0},
+		{"SR-38 a token", "access_token=x", deny.AuthInURL},
+		{"AT-85 a token behind a semicolon", "room=1;token=x", deny.AuthInURL},
+		{"AT-85 a token whose name is escaped", "%74oken=x", deny.AuthInURL},
+		{"AT-85 a broken escape", "room=%zz", deny.HTTPMalformed},
+		{"AT-85 10,000 parameters", strings.Repeat("a=1&", 10_000), deny.HTTPMalformed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := deny.Of(auth.CheckQuery(&http.Request{URL: &url.URL{RawQuery: tt.query}})); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
 }
 
 // FuzzTicketFrom_SR39: a ticket is one whole token of the list, and every one is

@@ -115,7 +115,7 @@ func TestCloseCodes(t *testing.T) {
 		{"of an application", 4999, "grün", 4999, "grün"},
 		{"of a library", 3000, "x", 3000, "x"},
 		{"the longest reason", 1011, string(bytes.Repeat([]byte("a"), 123)), 1011, string(bytes.Repeat([]byte("a"), 123))},
-		{"SR-64 AT-88 a reason in the door's form", 4001, ours, 4001, ""},
+		{"AT-88 a reason in the door's form", 4001, ours, 4001, ""},
 	} {
 		t.Run("from the backend, "+tt.name, func(t *testing.T) {
 			answered := make(chan error, 1)
