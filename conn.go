@@ -417,6 +417,7 @@ func (c owner) Arrived(n int, unfinished bool) {
 }
 
 func (c owner) PeerClosed(code uint16, reason string) {
+	defer c.survive()
 	c.peerReason.Store(&reason)
 	c.peerCode.Store(uint32(code))
 	if l, ok := c.sink.(Leaver); ok {

@@ -347,6 +347,9 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 		v.refuseRaw(socket, sinkErr)
 		return
 	}
+	if end, why := c.life.End(); !time.Now().Before(end) { // the clock may not have come to it
+		c.End(why, nil)
+	}
 	if !d.revocations.Unless(holder(v.id), func() { c.goLive(v, socket, protocol, header, sink) }) {
 		c.end(ending{reason: deny.AuthRevoked, by: "door"})
 	}

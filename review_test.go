@@ -143,10 +143,15 @@ func (p panics) Opened(*sallyport.Conn)                     { p.at("Opened") }
 func (p panics) Message(*sallyport.Conn, sallyport.Message) { p.at("Message") }
 func (p panics) Closed(*sallyport.Conn, deny.Reason)        { p.at("Closed") }
 
+func (p panics) Leaving(c *sallyport.Conn, code uint16, _ string) {
+	p.at("Leaving")
+	c.Close(code, "")
+}
+
 // No code that a program brings can end the process, keep a place or keep a
 // socket by panicking.
 func TestPanicsEndOneConnection_SR76(t *testing.T) {
-	for _, place := range []string{"Authenticate", "Open", "Opened", "Message", "Closed", "Recheck", "Observe"} {
+	for _, place := range []string{"Authenticate", "Open", "Opened", "Message", "Leaving", "Closed", "Recheck", "Observe"} {
 		t.Run("SR-76 "+place, func(t *testing.T) {
 			p := panics(place)
 			bubble(t, func(c *sallyport.Config) {
@@ -162,6 +167,9 @@ func TestPanicsEndOneConnection_SR76(t *testing.T) {
 						}
 					case "Opened", "Message", "Recheck":
 						c.Text("x")
+						wantReason(t, c, deny.Internal)
+					case "Leaving":
+						c.Close(1000, "")
 						wantReason(t, c, deny.Internal)
 					default:
 						c.Close(1000, "")
@@ -370,4 +378,26 @@ func TestRecheckThatCannotBeAsked_SR43_SR91(t *testing.T) {
 			t.Errorf("ended after %s", got)
 		}
 	})
+}
+
+// until opens at the moment at which the credential ends.
+type until struct{ sallyport.Route }
+
+func (u until) Open(ctx context.Context, h *sallyport.Handshake) (sallyport.Sink, error) {
+	time.Sleep(time.Until(h.Identity.Expires))
+	return u.Route.Open(ctx, h)
+}
+
+// The end of the credential is asked once more before the 101, not left to the
+// clock's goroutine.
+func TestNoneGoesLiveExpired_SR42(t *testing.T) {
+	for range 50 {
+		bubble(t, func(c *sallyport.Config) {
+			c.Gates[0].Route, c.Gates[0].Refuse = until{echo}, sallyport.RefuseHTTP
+		}, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+			if got := s.Try(t, as("ada;5s")).Response.StatusCode; got != 401 {
+				t.Fatalf("got %d, want 401", got)
+			}
+		})
+	}
 }
