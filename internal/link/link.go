@@ -274,6 +274,10 @@ func Farewell(socket net.Conn, last []byte) {
 	var sink [1 << 10]byte
 	for {
 		if _, err := below.Read(sink[:]); err != nil {
+			if isTimeout(err) { // nothing of ours may wait in the kernel for a peer that does not read
+				Abort(socket)
+				return
+			}
 			break
 		}
 	}

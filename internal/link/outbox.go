@@ -83,6 +83,7 @@ type outbox struct {
 	failed   bool // the socket no longer takes anything
 	gone     bool // the reader has ended
 	released bool
+	until    time.Time // of the reset, once a stop has come
 	above    bool
 	room     chan struct{} // closed when above becomes false; nil if nobody waits
 }
@@ -255,6 +256,7 @@ func (o *outbox) finish(last []byte, keep bool) {
 	defer o.mu.Unlock()
 	if !keep {
 		o.drop()
+		o.until = time.Now().Add(Linger)
 	}
 	if !o.half || o.last != nil && !keep {
 		o.last = last
@@ -281,7 +283,8 @@ func (o *outbox) cut() {
 		return
 	}
 	o.drop()
-	o.link.socket.SetDeadline(time.Now().Add(Linger))
+	o.until = time.Now().Add(Linger)
+	o.link.socket.SetDeadline(o.until)
 }
 
 func (o *outbox) drop() {
@@ -373,9 +376,13 @@ func (o *outbox) write() {
 	}
 	o.written = true
 	tell := !o.failed && !o.gone && !o.half
+	until := o.until
+	if until.IsZero() {
+		until = time.Now().Add(Linger)
+	}
 	o.mu.Unlock()
 	if tell {
-		l.socket.SetReadDeadline(time.Now().Add(Linger))
+		l.socket.SetReadDeadline(until)
 		closeWrite(l.socket)
 	}
 	o.mu.Lock()
@@ -400,14 +407,16 @@ func (o *outbox) report(err error) {
 func (o *outbox) readerGone(err error) {
 	o.mu.Lock()
 	o.gone = true
+	late := isTimeout(err)
 	switch {
 	case !o.writing:
+		o.failed = o.failed || late
 		o.release()
 		return
+	case late:
+		Abort(o.link.socket)
 	case o.written: // the writer is saying goodbye below
 		under(o.link.socket).Close()
-	case isTimeout(err):
-		Abort(o.link.socket)
 	}
 	o.mu.Unlock()
 }
