@@ -73,7 +73,7 @@ func TestGuardedRequests_SR85(t *testing.T) {
 		IdentityHeaders: map[string]string{"X-User-Id": "sub"}, StripCookies: []string{"__Host-sallyport"},
 	}, http: true}
 	_, addr := s.start(t)
-	response := ask(t, addr, "POST /ws/socket.io/%2e?EIO=4;x&t=%zz HTTP/1.1\nOrigin: "+page+`
+	response := ask(t, addr, "POST /ws/socket.io/%2e?EIO=4;x&t=%2F HTTP/1.1\nOrigin: "+page+`
 X_User_Id: root
 Connection: X-User-Id
 Sallyport-Identity: forged
@@ -93,7 +93,7 @@ Cookie: io=1; __Host-sallyport=secret`, "hello")
 	if response.Header.Get("Content-Security-Policy") == "" {
 		t.Error("measure 3 is missing")
 	}
-	if got.RequestURI != "/base/ws/socket.io/%2e?EIO=4;x&t=%zz" || got.Method != "POST" || string(body) != "hello" {
+	if got.RequestURI != "/base/ws/socket.io/%2e?EIO=4;x&t=%2F" || got.Method != "POST" || string(body) != "hello" {
 		t.Errorf("SR-87 the backend got %s %s %q", got.Method, got.RequestURI, body)
 	}
 	for name, want := range map[string]string{

@@ -139,10 +139,11 @@ func (p *Proxy) identify(h http.Header, id auth.Identity, conn string) error {
 
 // claims are what a plain identity header can hold.
 var claims = map[string]func(auth.Identity) string{
-	"sub":   func(id auth.Identity) string { return id.Subject },
-	"iss":   func(id auth.Identity) string { return id.Issuer },
-	"sid":   func(id auth.Identity) string { return id.Session },
-	"scope": func(id auth.Identity) string { return strings.Join(id.Scopes, " ") },
+	"sub":    func(id auth.Identity) string { return id.Subject },
+	"iss":    func(id auth.Identity) string { return id.Issuer },
+	"sid":    func(id auth.Identity) string { return id.Session },
+	"scope":  func(id auth.Identity) string { return strings.Join(id.Scopes, " ") },
+	"method": func(id auth.Identity) string { return id.Method },
 }
 
 // validValue keeps out what ends a line (RFC 9110, section 5.5) and what a
