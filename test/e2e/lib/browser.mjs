@@ -36,7 +36,7 @@ export async function browse(map = {}) {
  * A server for pages, https under every name of the tests or plain http. answer
  * gets the request and the response; unless it answers, there is an empty page.
  */
-export async function pages({ secure = true, answer } = {}) {
+export async function pages({ secure = true, port = 0, answer } = {}) {
   const handler = (r, w) => {
     if (answer?.(r, w)) return
     w.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<!doctype html><title>page</title><link rel="icon" href="data:,">')
@@ -44,7 +44,7 @@ export async function pages({ secure = true, answer } = {}) {
   const server = secure
     ? https.createServer({ cert: readFileSync(join(certs, 'pages.pem')), key: readFileSync(join(certs, 'pages.key')) }, handler)
     : http.createServer(handler)
-  await new Promise(done => server.listen(0, '127.0.0.1', done))
+  await new Promise(done => server.listen(port, '127.0.0.1', done))
   return {
     port: server.address().port,
     stop: () => {
