@@ -1,10 +1,8 @@
 // The door in front of real servers that know nothing of it.
-import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
-import { after, before, describe, test } from 'node:test'
-import { connect, many } from './lib/client.mjs'
-import { Door, gate, origin, wide } from './lib/door.mjs'
-import { secret, within } from './lib/env.mjs'
+import { after, before, describe } from 'node:test'
+import { connect } from './lib/client.mjs'
+import { Door, gate, wide } from './lib/door.mjs'
+import { echoes } from './lib/echo.mjs'
 import { backend } from './lib/proc.mjs'
 import { Key, keySet } from './lib/token.mjs'
 
@@ -12,119 +10,26 @@ const generous = { max_message: '4MiB', messages: '5000/s', bytes: '256MiB/s' }
 const key = new Key('k1')
 const keys = keySet(key)
 
-for (const kind of ['ws', 'gorilla', 'websockets']) {
-  describe(`an unchanged ${kind} echo server behind the door`, () => {
+for (const [name, kind, more] of [
+  ['an unchanged Node ws server', 'ws', {}],
+  ['an unchanged gorilla server', 'gorilla', {}],
+  ['an unchanged Python websockets server', 'websockets', {}],
+  ['a Node ws server that gets messages in parts (stream)', 'ws', { stream: true }],
+]) {
+  describe(`${name} behind the door`, () => {
     let server, door
-    const open = async (options = {}) => connect(door, { token: key.token(), ...options }).opened
-
     before(async () => {
       server = await backend(kind)
-      door = await Door.start(`backend-${kind}`, { limits: wide, gates: [gate(server.port, keys, { guard: generous })] })
+      door = await Door.start(`backend-${kind}`, { limits: wide, gates: [gate(server.port, keys, { guard: generous, ...more })] })
     })
     after(async () => {
       await door?.stop()
       await server?.stop()
     })
-
-    test('text comes back, every kind of character', async () => {
-      const c = await open()
-      for (const text of ['hello', '', 'grüße 世界 🏰 \u0000', 'x'.repeat(125), 'x'.repeat(126), 'x'.repeat(65536)]) {
-        assert.equal(await c.echo(text), text)
-      }
-      c.abort()
-    })
-
-    test('binary comes back, and stays binary', async () => {
-      const c = await open()
-      for (const n of [0, 1, 125, 126, 65535, 65536]) {
-        const data = randomBytes(n)
-        const got = await c.echo(data)
-        assert.ok(Buffer.isBuffer(got) && got.equals(data), `${n} bytes`)
-      }
-      c.abort()
-    })
-
-    test('1 MiB messages come back, text and binary', async () => {
-      const c = await open()
-      const data = randomBytes(1 << 20)
-      assert.ok((await c.echo(data)).equals(data))
-      const text = 'é'.repeat(1 << 19)
-      assert.equal(await c.echo(text), text)
-      c.abort()
-    })
-
-    test('a message in fragments comes back whole', async () => {
-      const c = await open()
-      for (const part of ['one ', 'two ', 'three']) c.ws.send(part, { fin: part === 'three' })
-      assert.equal(await c.next(), 'one two three')
-      c.abort()
-    })
-
-    test('the backend chooses the subprotocol, the client sees it', async () => {
-      const c = await open({ protocols: ['chat.v9', 'chat.v1'] })
-      assert.equal(c.ws.protocol, 'chat.v1')
-      c.abort()
-    })
-
-    test('no subprotocol is none, and the neutral one is the door’s', async () => {
-      const none = await open()
-      assert.equal(none.ws.protocol, '')
-      none.abort()
-      const neutral = await open({ protocols: ['sallyport'] })
-      assert.equal(neutral.ws.protocol, 'sallyport')
-      neutral.abort()
-    })
-
-    test('pings are answered on both legs', async () => {
-      const c = await open()
-      const pong = within(5000, 'pong', new Promise(done => c.ws.once('pong', done)))
-      c.ws.ping('from the client')
-      assert.equal(String(await pong), 'from the client')
-      assert.equal(await c.echo('cmd:ping abc'), 'pong abc')
-      c.abort()
-    })
-
-    test('the backend’s close code and reason reach the client', async () => {
-      for (const [code, reason] of [[1000, 'done'], [4321, 'because'], [1001, 'leaving'], [4444, 'graphql']]) {
-        const c = await open()
-        c.ws.send(`cmd:close ${code} ${reason}`)
-        assert.deepEqual(await c.gone(), { code, reason })
-      }
-    })
-
-    test('the client’s close code and reason reach the backend', async () => {
-      for (const [code, reason] of [[1000, 'done'], [4321, 'because'], [3000, 'registered']]) {
-        server.read = server.lines.length
-        const c = await open()
-        assert.equal(await c.echo('here'), 'here')
-        server.read = server.lines.length
-        c.ws.close(code, reason)
-        assert.equal((await c.gone()).code, code)
-        const seen = await server.event('closed')
-        assert.deepEqual([seen.code, seen.reason], [code, reason])
-      }
-    })
-
-    test('a backend’s reason in the door’s own form is sent on empty', async () => {
-      const c = await open()
-      c.ws.send('cmd:close 4001 Unauthorized;auth.revoked')
-      assert.deepEqual(await c.gone(), { code: 4001, reason: '' })
-    })
-
-    test('200 connections at once, each hears its own echo', async () => {
-      const all = await many(door, 200, i => ({ token: key.token({ sub: `user-${i}` }), protocols: ['chat.v2'] }))
-      assert.equal(await door.conns(), 200)
-      await Promise.all(all.map(async (c, i) => {
-        for (let n = 0; n < 3; n++) {
-          const text = secret(`payload ${i} ${n} ${randomBytes(9).toString('hex')}`)
-          assert.equal(await c.echo(text), text)
-        }
-        c.ws.close(1000)
-        await c.gone()
-      }))
-      const admitted = door.logged(l => l.msg === 'admitted' && /^user-/.test(l.user))
-      assert.equal(new Set(admitted.map(l => l.user)).size, 200)
-      assert.equal(admitted[0].origin, origin)
-    })
+    echoes(() => ({
+      server, door,
+      open: options => connect(door, { token: key.token(), ...options }).opened,
+      identity: i => ({ token: key.token({ sub: `user-${i}` }) }),
+    }))
   })
 }

@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { browse, shot } from './lib/browser.mjs'
 import { root, sallyport, scratch, secret, within } from './lib/env.mjs'
 import { Proc } from './lib/proc.mjs'
+import { keep } from './lib/token.mjs'
 
 let demo, browser, url, evil
 const at = (page, name) => page.getByTestId(name)
@@ -20,7 +21,8 @@ async function person(options) {
   const context = await browser.fresh(options)
   context.on('response', async response => {
     const answer = await response.json().catch(() => ({}))
-    for (const value of [answer?.token, answer?.ticket?.split('.').pop()]) if (value) secret(value)
+    if (answer?.token) keep(answer.token)
+    if (answer?.ticket) secret(answer.ticket.split('.').pop())
   })
   context.errors = []
   context.on('weberror', e => context.errors.push(e.error().message))

@@ -9,6 +9,7 @@ import { io } from 'socket.io-client'
 import { browse, pages, shot } from './lib/browser.mjs'
 import { ask, connect, exchange, handshake } from './lib/client.mjs'
 import { ca, Door, gate, host, origin, request, wide } from './lib/door.mjs'
+import { echoes } from './lib/echo.mjs'
 import { asRoot, certs, nginx, out, scratch, secret, until, within } from './lib/env.mjs'
 import { backend, Proc } from './lib/proc.mjs'
 import { Key, keySet } from './lib/token.mjs'
@@ -150,7 +151,7 @@ http {
     server = await backend('ws')
     door = await Door.start('nginx', {
       tls: { terminated_by: ['127.0.0.1/32'] }, hosts: [host], limits: wide,
-      gates: [gate(server.port, keys, { guard: { max_message: '2MiB', bytes: '64MiB/s' } })],
+      gates: [gate(server.port, keys, { guard: { max_message: '4MiB', messages: '5000/s', bytes: '256MiB/s' } })],
     })
     tap = await tapped(door.port)
     proxy = await startNginx(tap.port)
@@ -204,11 +205,33 @@ http {
     assert.ok([426, 'ECONNRESET', 'EPIPE'].includes(stranger.status), stranger.status)
   })
 
-  test('200 connections at once through nginx', async () => {
-    const all = await Promise.all(Array.from({ length: 200 }, (_, i) => connect(door, { port: proxy.port, token: key.token({ sub: `n${i}` }) }).opened))
-    await Promise.all(all.map(async (c, i) => assert.equal(await c.echo(`n${i}`), `n${i}`)))
-    for (const c of all) c.abort()
+  echoes(() => ({
+    server, door,
+    open: options => connect(door, { ...viaNginx, ...options }).opened,
+    identity: i => ({ token: key.token({ sub: `user-${i}` }) }),
+  }))
+})
+
+describe('app: with an echo server beside the site', () => {
+  let site, server, door
+  before(async () => {
+    site = await backend('site')
+    server = await backend('ws')
+    door = await Door.start('app', {
+      app: `http://127.0.0.1:${site.port}`, limits: wide,
+      gates: [gate(server.port, keys, { guard: { max_message: '4MiB', messages: '5000/s', bytes: '256MiB/s' } })],
+    })
   })
+  after(async () => {
+    await door?.stop()
+    await server?.stop()
+    await site?.stop()
+  })
+  echoes(() => ({
+    server, door,
+    open: options => connect(door, { token: key.token(), ...options }).opened,
+    identity: i => ({ token: key.token({ sub: `user-${i}` }) }),
+  }))
 })
 
 describe('app: in front of a whole small site', () => {

@@ -1,10 +1,11 @@
 // Who may come in: the gate of the design, asked by programs. Every verdict is
 // asked for from an address of its own, since refusals are limited per address.
 import assert from 'node:assert/strict'
+import tls from 'node:tls'
 import { after, before, describe, test } from 'node:test'
 import { address, ask, closeIn, connect, exchange, handshake, raw, ticket, verdict } from './lib/client.mjs'
-import { Door, gate, host, origin, wide } from './lib/door.mjs'
-import { secret, sleep, until } from './lib/env.mjs'
+import { ca, Door, gate, host, origin, request, wide } from './lib/door.mjs'
+import { secret, sleep, until, within } from './lib/env.mjs'
 import { backend } from './lib/proc.mjs'
 import { Key, keySet, now } from './lib/token.mjs'
 
@@ -239,6 +240,45 @@ describe('tickets', () => {
     await assert.rejects(ticket(door, { token }), /429.*guard.crowded/)
     await sleep(10_100)
     assert.deepEqual(await verdict(door, { ticket: first, from: address() }), unauthorized('auth.ticket-used'))
+  })
+})
+
+describe('what is logged', () => {
+  test('SR-92 SR-94 AT-95 who came, from where, by what, and why they left; nobody writes into it', async () => {
+    const sub = 'eve\u202ex'
+    const from = address()
+    const c = await connect(door, { token: key.token({ sub, jti: 'jti-logged' }), from }).opened
+    await c.echo('x')
+    c.ws.close(1000)
+    await c.gone()
+    const line = await door.line('ended', l => l.msg === 'ended' && l.credential === 'jti-logged')
+    assert.deepEqual([line.code, line.issuer, line.remote, line.gate, line.origin, line.method], ['peer.closed', 'https://idp.example.com', from, '/chat', origin, 'jwt'])
+    assert.match(line.user, /^eve\\u202ex$/)
+    assert.doesNotMatch(door.proc.text, /[\u202a-\u202e\u2066-\u2069\u2028\u2029\u0000-\u0008\u000b-\u001f]/)
+  })
+})
+
+describe('TLS', () => {
+  test('SR-01 plaintext on the port of TLS is no WebSocket', async () => {
+    const answer = await request({ host: '127.0.0.1', port: door.port, path: '/chat', headers: { host, connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', origin } }).catch(error => ({ status: error.code }))
+    assert.ok([426, 400, 'ECONNRESET', 'EPIPE'].includes(answer.status), String(answer.status))
+  })
+
+  const hello = options => within(5000, 'TLS', new Promise((done, fail) => {
+    const s = tls.connect({ host: '127.0.0.1', port: door.port, ca: ca(), servername: host, ...options }, () => {
+      done(s)
+      s.destroy()
+    }).on('error', fail)
+  }))
+
+  test('SR-03 TLS 1.2 and older are refused unless configured', async () => {
+    assert.ok(await hello({}))
+    await assert.rejects(hello({ minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' }), /protocol|alert/i)
+  })
+
+  test('SR-05 a name that is not served, and a foreign ALPN, are refused', async () => {
+    await assert.rejects(hello({ servername: 'evil.example.net' }), /alert|name/i)
+    await assert.rejects(hello({ ALPNProtocols: ['ftp'] }), /alert|no application protocol/i)
   })
 })
 

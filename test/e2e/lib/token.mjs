@@ -53,10 +53,11 @@ export class Key {
   }
 }
 
-function keep(token) {
-  const parts = token.split('.')
-  secret(parts[1]) // the payload
-  if (parts[2]) secret(parts[2])
+/** Notes the telling parts of a token as secrets. */
+export function keep(token) {
+  const [, payload, signature] = token.split('.')
+  secret(payload)
+  if (signature) secret(signature)
   return token
 }
 
