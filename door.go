@@ -84,6 +84,7 @@ type Door struct {
 
 	mu       sync.Mutex // guards what follows
 	conns    map[string]*Conn
+	requests map[*request]struct{} // to gates, that are no upgrade
 	draining bool
 	handled  []Gate // by Handle
 
@@ -98,6 +99,7 @@ func New(c Config) (*Door, error) {
 		clock:    guard.NewClock(),
 		engine:   &engine.Portable{},
 		conns:    map[string]*Conn{},
+		requests: map[*request]struct{}{},
 		rechecks: make(chan struct{}, maxRechecks),
 	}
 	p, limits, err := d.compile(c, nil)

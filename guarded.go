@@ -3,11 +3,14 @@ package sallyport
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport/auth"
 	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/internal/link"
 )
 
 // guarded sends a request that is no upgrade through the same checks as a
@@ -51,8 +54,60 @@ func (d *Door) guarded(p *policy, g *gate, w http.ResponseWriter, r *http.Reques
 		v.refuseHTTP(err)
 		return
 	}
-	r = r.WithContext(context.WithValue(r.Context(), identityKey{}, v.id))
-	p.headers.Middleware(g.HTTP).ServeHTTP(w, r)
+	ctx, leave, err := d.follow(v)
+	if err != nil {
+		v.refuseHTTP(err)
+		return
+	}
+	defer leave()
+	p.headers.Middleware(g.HTTP).ServeHTTP(w, r.WithContext(context.WithValue(ctx, identityKey{}, v.id)))
+}
+
+// request is an ordinary request that was let through: a stream or a long poll
+// may last as long as a connection, and ends for the same reasons.
+type request struct {
+	gate, origin string
+	host         *http.Request // as in Conn
+	id           auth.Identity
+	end          context.CancelCauseFunc
+}
+
+// follow keeps v's request in the registry until leave. Its context ends with
+// the credential, after MaxLife, and by revocations and changes of policy; what
+// has not been written within a second of that never is.
+func (d *Door) follow(v *visit) (ctx context.Context, leave func(), err error) {
+	end := v.began.Add(v.gate.guard.MaxLife)
+	if !v.id.Expires.IsZero() && v.id.Expires.Before(end) {
+		end = v.id.Expires
+	}
+	ctx, cancelCause := context.WithCancelCause(v.r.Context())
+	ctx, cancel := context.WithDeadlineCause(ctx, end, deny.Because(deny.AuthExpired, nil))
+	q := &request{v.gate.Path, v.origin, hostOf(v.r), v.id, cancelCause}
+	d.mu.Lock()
+	d.requests[q] = struct{}{}
+	d.mu.Unlock()
+	control := http.NewResponseController(v.w)
+	stop := context.AfterFunc(ctx, func() { control.SetWriteDeadline(time.Now().Add(link.Linger)) })
+	leave = func() {
+		d.mu.Lock()
+		delete(d.requests, q)
+		d.mu.Unlock()
+		stop()
+		cancel()
+		cancelCause(nil)
+	}
+	if d.revocations.Revoked(holder(v.id)) { // between the check and the registry
+		leave()
+		return nil, nil, deny.Because(deny.AuthRevoked, nil)
+	}
+	return ctx, leave, nil
+}
+
+// following are the requests that were let through and are not answered yet.
+func (d *Door) following() []*request {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.requests))
 }
 
 // preflight answers for the backend: a page of a trusted origin may send what

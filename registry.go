@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -106,6 +107,11 @@ func (d *Door) sweep(m guard.Match, why deny.Reason) (n int) {
 				n++
 			}
 			c.stop(why, nil)
+		}
+	}
+	for _, q := range d.following() {
+		if m.Fits(holder(q.id)) {
+			q.end(deny.Because(why, nil))
 		}
 	}
 	return n
@@ -237,27 +243,41 @@ func (d *Door) Rejudge() {
 			c.stop(deny.Of(err), err)
 		}
 	}
+	for _, q := range d.following() {
+		if err := d.judgeAs(q.gate, q.host, q.origin, q.id); err != nil {
+			q.end(err)
+		}
+	}
 }
 
 // judge asks whether the policies in force would admit c as it was admitted.
 func (d *Door) judge(c *Conn) error {
+	if err := d.judgeAs(c.gate, c.host, c.origin, c.Identity()); err != nil {
+		return err
+	}
+	if g := d.policy.Load().find(c.gate); c.origin == "none" && (g == nil || !g.origin.AllowsNone()) {
+		return deny.Because(deny.PolicyChanged, errors.New("a missing origin is no longer allowed"))
+	}
+	return nil
+}
+
+// judgeAs leaves out what handshakes and ordinary requests do not share: whether
+// an origin may be missing.
+func (d *Door) judgeAs(gate string, host *http.Request, from string, id auth.Identity) error {
 	p := d.policy.Load()
-	g := p.gates[c.gate]
+	g := p.gates[gate]
 	if g == nil {
-		if g = p.find(c.gate); g == nil || g.Path != c.gate {
+		if g = p.find(gate); g == nil || g.Path != gate {
 			return deny.Because(deny.PolicyChanged, errors.New("the gate is gone"))
 		}
 	}
-	if err := g.origin.CheckHost(c.host); err != nil {
+	if err := g.origin.CheckHost(host); err != nil {
 		return deny.Because(deny.PolicyChanged, err)
 	}
-	if c.origin != "none" && !g.origin.Trusts(c.origin) {
+	if from != "none" && !g.origin.Trusts(from) {
 		return deny.Because(deny.PolicyChanged, errors.New("the origin is no longer trusted"))
 	}
-	if c.origin == "none" && !g.origin.AllowsNone() {
-		return deny.Because(deny.PolicyChanged, errors.New("a missing origin is no longer allowed"))
-	}
-	if err := auth.StillAccepts(g.Auth, c.Identity()); err != nil {
+	if err := auth.StillAccepts(g.Auth, id); err != nil {
 		return deny.Because(deny.PolicyChanged, err)
 	}
 	return nil

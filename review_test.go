@@ -401,3 +401,58 @@ func TestNoneGoesLiveExpired_SR42(t *testing.T) {
 		})
 	}
 }
+
+// A response that streams through a gate ends as a connection does, whatever
+// its handler thinks of its context.
+func TestGuardedStreamsEnd_SR42_SR43_AT72(t *testing.T) {
+	stream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for {
+			time.Sleep(100 * time.Millisecond)
+			if _, err := w.Write([]byte("news\n")); err != nil {
+				return
+			}
+			if http.NewResponseController(w).Flush() != nil {
+				return
+			}
+		}
+	})
+	ends := map[string]func(*testing.T, *sallyport.Door){
+		"AT-72 by a revocation": func(t *testing.T, d *sallyport.Door) {
+			d.Revoke(t.Context(), guard.Match{Issuer: "test", Subject: "ada"})
+		},
+		"by a reload": func(t *testing.T, d *sallyport.Door) {
+			d.Reload(config(func(c *sallyport.Config) { c.Gates[0].Path = "/other" }))
+		},
+		"SR-42 by the end of the credential": func(*testing.T, *sallyport.Door) { time.Sleep(10 * time.Second) },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(c *sallyport.Config) { c.Gates[0].HTTP = stream }, func(t *testing.T, d *sallyport.Door, s *sallyporttest.Server) {
+				socket, err := s.Dial(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer socket.Close()
+				io.WriteString(socket, "GET /ws HTTP/1.1\r\nHost: app.example.com\r\nAuthorization: Bearer ada;10s\r\n\r\n")
+				heard := make(chan time.Time)
+				go func() {
+					n, _ := io.Copy(io.Discard, socket)
+					if n == 0 {
+						t.Error("the stream did not begin")
+					}
+					heard <- time.Now()
+				}()
+				time.Sleep(5 * time.Second)
+				d.Rejudge() // changes nothing
+				began := time.Now()
+				end(t, d)
+				if strings.HasPrefix(name, "SR-42") {
+					began = began.Add(5 * time.Second)
+				}
+				if got := (<-heard).Sub(began); got < 0 || got > time.Second {
+					t.Errorf("the stream ended after %s", got)
+				}
+			})
+		})
+	}
+}
