@@ -111,6 +111,9 @@ func TestMatches_SR43_SR45(t *testing.T) {
 			if got := r.Revoked(ada); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
+			if got := tt.m.Fits(ada); got != tt.want { // what ends open connections
+				t.Errorf("fits: got %v, want %v", got, tt.want)
+			}
 		})
 	}
 	t.Run("without iat it counts as issued at 0", func(t *testing.T) {

@@ -241,3 +241,16 @@ func TestCauseIsShortAndQuoted(t *testing.T) {
 		t.Errorf("the cause is not fit for a log: %.100q", err)
 	}
 }
+
+// After DNS rebinding, Host and Origin name the same stranger.
+func TestOriginOfTheHostIsNotTrusted_SR12_AT05(t *testing.T) {
+	other := policy(t, origin.Config{Trusted: []string{"https://other.example.com"}})
+	r := head(t, "Origin: "+app, cookie)
+	if app != "https://"+r.Host {
+		t.Fatalf("Host is %q", r.Host)
+	}
+	from, err := other.CheckHandshake(r)
+	wantVerdict(t, from, err, "", deny.OriginUntrusted)
+	from, err = other.CheckRequest(r)
+	wantVerdict(t, from, err, "", deny.OriginUntrusted)
+}

@@ -120,6 +120,9 @@ func TestPsychicSignatures_SR36_AT64(t *testing.T) {
 	} {
 		t.Run("SR-36 AT-64 "+name, func(t *testing.T) { want(t, v, signed+encode(sig), deny.AuthInvalid) })
 	}
+	t.Run("SR-36 AT-64 a true signature with a byte behind it", func(t *testing.T) {
+		want(t, v, signed+encode(append(unb64(t, good[len(signed):]), 0)), deny.AuthInvalid)
+	})
 	t.Run("SR-36 AT-64 a true signature as DER", func(t *testing.T) {
 		der, err := testKeys()["ES256"].private.Sign(nil, digest(signed[:len(signed)-1]), crypto.SHA256)
 		if err != nil {
