@@ -1,6 +1,7 @@
 package sallyport
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -78,6 +79,9 @@ func (p *policy) find(rawPath string) *gate {
 // that decodes, cleans, cuts or lower-cases it: own is the gate that it matched
 // as it was sent, nil for a path of the application.
 func (p *policy) ambiguous(rawPath string, own *gate) bool {
+	if _, err := url.PathUnescape(rawPath); err != nil {
+		return true
+	}
 	candidate := rawPath
 	for range 4 { // decoded as often as anybody behind might
 		seen := candidate
@@ -92,15 +96,28 @@ func (p *policy) ambiguous(rawPath string, own *gate) bool {
 		if p.strays(candidate, own) {
 			return true
 		}
-		decoded, err := url.PathUnescape(candidate)
-		if err != nil {
-			return true
-		}
-		if candidate = decoded; candidate == seen {
+		if candidate = unescape(candidate); candidate == seen {
 			return false
 		}
 	}
 	return true // still changing: nobody means that
+}
+
+// unescape decodes once what can be decoded: what is left of "100%25" is no
+// escape, and stays.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if c, err := hex.DecodeString(s[i+1 : i+3]); err == nil {
+				b.WriteByte(c[0])
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }
 
 // strays reports whether a path, cleaned and lower-cased in any combination, is

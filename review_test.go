@@ -25,12 +25,17 @@ import (
 // find itself behind another gate than the one whose policy was asked.
 func TestPathsThatLeaveTheirGate_SR87_AT89(t *testing.T) {
 	tests := map[string]int{
-		"/public/x":                101,
-		"/public/":                 101,
-		"/public/a%2fb":            101,
-		"/public/A;v=1/b":          101,
-		"/public//b":               101,
-		"/public/x/../y":           101,
+		"/public/x":                          101,
+		"/public/":                           101,
+		"/public/a%2fb":                      101,
+		"/public/A;v=1/b":                    101,
+		"/public//b":                         101,
+		"/public/x/../y":                     101,
+		"/public/100%25":                     101,
+		"/public/%25/%252e%252e/x":           101,
+		"/public/%25%32%65%25%32%65/admin/x": 400,
+		"/public/%25/%252e%252e/%252e%252e/admin/x": 400,
+		"/public/%zz":              400,
 		"/public/../admin/x":       400,
 		"/public/%2e%2e/admin/x":   400,
 		"/public/..;/admin/x":      400,
@@ -455,4 +460,29 @@ func TestGuardedStreamsEnd_SR42_SR43_AT72(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowLeaver never ends what its client has left.
+type slowLeaver struct{ panics }
+
+func (slowLeaver) Message(c *sallyport.Conn, _ sallyport.Message) {
+	for c.Post(sallyport.Message{Kind: sallyport.Binary, Data: make([]byte, 64<<10)}) == nil {
+	}
+}
+func (slowLeaver) Leaving(*sallyport.Conn, uint16, string) {}
+func (s slowLeaver) Open(context.Context, *sallyport.Handshake) (sallyport.Sink, error) {
+	return s, nil
+}
+
+// A client that said goodbye has 5 s, not 5 s for the route and 5 s for the queue.
+func TestGoodbyeTakesFiveSeconds_SR56_AT39(t *testing.T) {
+	bubble(t, func(c *sallyport.Config) { c.Gates[0].Route = slowLeaver{} }, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+		c := s.Connect(t, as("ada"))
+		c.Text("x")
+		c.Close(1000, "")
+		time.Sleep(6 * time.Second)
+		if n, err := io.Copy(io.Discard, c.Socket()); err == nil {
+			t.Errorf("after 6 s there are still %d bytes, and no reset", n)
+		}
+	})
 }
