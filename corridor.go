@@ -343,8 +343,8 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 	if early {
 		sinkErr := deny.Because(deny.HTTPMalformed, errors.New("bytes behind the handshake, before its answer"))
 		c.end(ending{reason: deny.HTTPMalformed, cause: sinkErr, by: "client"})
+		defer v.refuseRaw(socket, sinkErr) // also if the sink panics
 		sink.Closed(nil, deny.HTTPMalformed)
-		v.refuseRaw(socket, sinkErr)
 		return
 	}
 	if end, why := c.life.End(); !time.Now().Before(end) { // the clock may not have come to it
@@ -356,8 +356,8 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 	l := c.live()
 	if l == nil { // a stop won
 		ended := c.ended.Load()
+		defer v.refuseRaw(socket, deny.Because(ended.reason, ended.cause)) // also if the sink panics
 		sink.Closed(nil, ended.reason)
-		v.refuseRaw(socket, deny.Because(ended.reason, ended.cause))
 		return
 	}
 	d.observe(Event{

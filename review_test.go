@@ -486,3 +486,21 @@ func TestGoodbyeTakesFiveSeconds_SR56_AT39(t *testing.T) {
 		}
 	})
 }
+
+// A socket that was taken from the HTTP server is answered and given back, also
+// when the route panics over a connection that never went live.
+func TestPanicBeforeTheLinkKeepsNoSocket_SR76(t *testing.T) {
+	bubble(t, func(c *sallyport.Config) { c.Gates[0].Route = panics("Closed") }, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+		socket, err := s.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		io.WriteString(socket, "GET /ws HTTP/1.1\r\nHost: app.example.com\r\nOrigin: https://app.example.com\r\nAuthorization: Bearer ada\r\n"+
+			"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nearly")
+		socket.SetReadDeadline(time.Now().Add(2 * time.Second))
+		if got, err := io.ReadAll(socket); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 400 ") {
+			t.Errorf("got %.40q, %v; want 400 and the end", got, err)
+		}
+	})
+}
