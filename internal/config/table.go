@@ -154,7 +154,7 @@ var perGate = []row[Gate]{
 	{key: "http", def: "refuse", oneOf: "refuse guarded", in: func(g *Gate) any { return &g.HTTP }, doc: "Requests on this path that are no upgrade: refuse answers 426; guarded sends them through the same checks, for backends that also poll (Socket.IO, SockJS, SignalR)."},
 	{key: "stream", def: "false", in: func(g *Gate) any { return &g.Stream }, doc: "Pass on the parts of a client's message before all of it has come. The backend then sees the beginnings of messages that turn out to be too big."},
 	{key: "forward_credentials", def: "false", in: func(g *Gate) any { return &g.ForwardCredentials }, doc: "Let the bearer token that jwt verified through to the backend."},
-	{key: "dangerously_pass_masked", in: func(g *Gate) any { return &g.DangerouslyPassMasked }, doc: "Relay frames with the client's own mask, so that the client chooses the bytes on the wire to the backend. Its text is the reason, a sentence; it is logged at start."},
+	{key: "dangerously_pass_masked", in: func(g *Gate) any { return &g.DangerouslyPassMasked }, doc: "Reserved for relaying frames with the client's own mask. This version refuses it."},
 
 	{key: "backend", in: func(*Gate) any { return section{} }, doc: "How TLS to a wss:// backend is checked."},
 	{key: "backend.ca", path: true, in: func(g *Gate) any { return &g.Backend.CA }, note: "the authorities of the system", doc: "A PEM file of the authorities to trust instead of those of the system."},

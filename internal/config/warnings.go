@@ -62,9 +62,6 @@ func (g *Gate) warnings() []string {
 	if g.ForwardCredentials {
 		add("forward_credentials: the backend gets the visitor's bearer token")
 	}
-	if g.DangerouslyPassMasked != "" {
-		add("dangerously_pass_masked: %s", g.DangerouslyPassMasked)
-	}
 	if g.Backend.DangerouslySkipVerify != "" {
 		add("backend.dangerously_skip_verify: %s", g.Backend.DangerouslySkipVerify)
 	}
