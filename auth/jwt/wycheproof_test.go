@@ -120,8 +120,10 @@ func TestPsychicSignatures_SR36_AT64(t *testing.T) {
 	} {
 		t.Run("SR-36 AT-64 "+name, func(t *testing.T) { want(t, v, signed+encode(sig), deny.AuthInvalid) })
 	}
-	t.Run("SR-36 AT-64 a true signature with a byte behind it", func(t *testing.T) {
-		want(t, v, signed+encode(append(unb64(t, good[len(signed):]), 0)), deny.AuthInvalid)
+	t.Run("SR-36 AT-64 a true signature with a zero before r, s or behind it", func(t *testing.T) {
+		for _, at := range []int{0, 32, 64} {
+			want(t, v, signed+encode(slices.Insert(unb64(t, good[len(signed):]), at, 0)), deny.AuthInvalid)
+		}
 	})
 	t.Run("SR-36 AT-64 a true signature as DER", func(t *testing.T) {
 		der, err := testKeys()["ES256"].private.Sign(nil, digest(signed[:len(signed)-1]), crypto.SHA256)
