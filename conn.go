@@ -481,8 +481,8 @@ func (c *Conn) Tick() {
 	if c.ended.Load() != nil {
 		return
 	}
-	due, next := c.life.Tick()
 	l := c.live()
+	due, next := c.life.Tick(l != nil && l.Above())
 	switch {
 	case due.End == deny.PeerLost:
 		c.end(ending{reason: due.End, reset: true, by: "door"})

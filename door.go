@@ -117,7 +117,7 @@ func New(c Config) (*Door, error) {
 	}
 	d.places = guard.NewPlaces(limits)
 	d.budget = link.NewBudget(limits.Buffered)
-	d.refusals.max = limits.Refusals
+	d.refusals.setMax(limits.Refusals)
 	d.policy.Store(p)
 	return d, nil
 }

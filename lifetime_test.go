@@ -532,3 +532,45 @@ func TestRevocationFindsWhoIsLeaving_SR43(t *testing.T) {
 		}
 	})
 }
+
+// A client that reads slowly but steadily gets its pings late; it is not lost.
+func TestSlowDownloadIsNoLostPeer_SR61(t *testing.T) {
+	pour := sallyport.Handler(func(ctx context.Context, c *sallyport.Conn) error {
+		for {
+			if err := c.Send(ctx, sallyport.Message{Kind: sallyport.Binary, Data: make([]byte, 16<<10)}); err != nil {
+				return err
+			}
+		}
+	})
+	bubble(t, func(c *sallyport.Config) { c.Gates[0].Route = pour }, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+		c := s.Connect(t, as("ada"))
+		for range 120 {
+			time.Sleep(time.Second)
+			if _, err := io.ReadFull(c.Socket(), make([]byte, 6<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Socket().Close()
+	})
+}
+
+func TestDrainOutOfTimeCutsOff_AT54(t *testing.T) {
+	bubble(t, func(c *sallyport.Config) {
+		c.Gates[0].Route = sallyport.Handler(func(ctx context.Context, c *sallyport.Conn) error {
+			return c.Send(ctx, sallyport.Message{Kind: sallyport.Binary, Data: make([]byte, 300<<10)})
+		})
+	}, func(t *testing.T, door *sallyport.Door, s *sallyporttest.Server) {
+		c := s.Connect(t, as("ada")) // reads nothing, while the door says goodbye
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := door.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("drain: got %v", err)
+		}
+		began := time.Now()
+		n, _ := io.Copy(io.Discard, c.Socket())
+		if took := time.Since(began); n >= 300<<10 || took > time.Second {
+			t.Errorf("%d bytes more in %s, want fewer than were queued, within a second", n, took)
+		}
+	})
+}

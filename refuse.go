@@ -26,9 +26,8 @@ const (
 
 // refusals bounds what refusing politely may cost.
 type refusals struct {
-	max int // set once: how many may linger at once
-
 	mu     sync.Mutex // guards what follows
+	max    int        // how many may linger at once
 	linger int
 	recent map[refusalKey]*refusalCount
 }
@@ -81,6 +80,12 @@ func (f *refusals) forget(now time.Time) {
 	if len(f.recent) >= refusalKeys {
 		clear(f.recent)
 	}
+}
+
+func (f *refusals) setMax(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.max = n
 }
 
 func (f *refusals) leave() {

@@ -231,6 +231,7 @@ func (d *Door) Reload(c Config) error {
 	d.policy.Store(p)
 	d.places.SetLimits(limits)
 	d.budget.SetMax(limits.Buffered)
+	d.refusals.setMax(limits.Refusals)
 	d.Rejudge()
 	return nil
 }
@@ -284,9 +285,10 @@ func (d *Door) judgeAs(gate string, host *http.Request, from string, id auth.Ide
 }
 
 // Drain refuses new connections and ends the open ones with drain, spread over
-// the first half of the time that ctx has left, at most 20 s. It returns when every
-// socket is given back and every goroutine of the door has ended, or resets
-// what is left when ctx ends.
+// the first half of the time that ctx has left, at most 20 s. It returns when
+// every socket is given back and every goroutine of the door has ended; or when
+// ctx ends, after it has cut off whoever is still being sent something. Sockets
+// linger for less than a second more.
 func (d *Door) Drain(ctx context.Context) error {
 	d.mu.Lock()
 	d.draining = true
@@ -329,6 +331,11 @@ drain:
 	case <-done:
 		return nil
 	case <-ctx.Done():
+		for _, c := range d.all() {
+			if l := c.live(); l != nil {
+				l.Cut()
+			}
+		}
 		return context.Cause(ctx)
 	}
 }

@@ -34,7 +34,7 @@ type Identity struct {
 	Method     string    // "jwt", "session", "forward", "anonymous" or an application's own
 	Audience   string    // the audience that the credential was accepted for; may be empty
 	IssuedAt   time.Time // zero counts as 1970 for revocation by time
-	Expires    time.Time // zero: the credential has no end of its own
+	Expires    time.Time // zero: no end of its own; then a revocation holds for 7 days, not for ever
 	Scopes     []string  // sorted, without doubles
 
 	// Handle is what the authenticator that made the identity needs to ask

@@ -159,8 +159,9 @@ type Due struct {
 	Resume bool        // the rate allows reading again
 }
 
-// Tick says what is due now and when to ask next.
-func (l *Life) Tick() (due Due, next time.Time) {
+// Tick says what is due now and when to ask next. congested says that much waits
+// to be sent: a ping would wait behind it, and WriteWait bounds the wait.
+func (l *Life) Tick(congested bool) (due Due, next time.Time) {
 	now, c := l.now(), l.config
 	since := func(at int64) time.Duration { return now - time.Duration(at) }
 
@@ -193,6 +194,9 @@ func (l *Life) Tick() (due Due, next time.Time) {
 		l.begun.Store(int64(now))
 	}
 	if blocked == 0 && resumeAt == 0 { // the heartbeat measures the peer, so only while it is listened to
+		if congested {
+			l.heard.Store(int64(now))
+		}
 		heard := time.Duration(l.heard.Load())
 		if heard >= l.pinged {
 			l.pinged = 0
