@@ -4,7 +4,7 @@ import { copyFileSync, chmodSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import tls from 'node:tls'
 import { after, before, describe, test } from 'node:test'
-import { address, connect, many, verdict } from './lib/client.mjs'
+import { address, connect, many, raw, verdict } from './lib/client.mjs'
 import { ca, Door, gate, host, origin, wide } from './lib/door.mjs'
 import { fake } from './lib/fake.mjs'
 import { certs, scratch, sleep, until, within } from './lib/env.mjs'
@@ -96,6 +96,30 @@ describe('while the backend withholds its 101', () => {
     await sleep(100)
     await tooLate(c, { status: 503, error: 'drain' })
     assert.deepEqual(await within(10_000, 'the exit', door.proc.exit), { code: 0, signal: null })
+  })
+})
+
+describe('ordinary requests on a guarded path', () => {
+  test('SR-43 a long poll ends within a second of its revocation, at both ends', async () => {
+    const gone = []
+    const server = await fake({ request: (r, w) => {
+      w.writeHead(200, { 'content-type': 'text/plain' })
+      w.write('begun')
+      r.socket.on('close', () => gone.push(performance.now()))
+    } })
+    const door = await Door.start('poll', { gates: [gate(server.port, keySet(key), { http: 'guarded' })] })
+    const text = `GET /chat HTTP/1.1\r\nHost: ${host}\r\nOrigin: ${origin}\r\nAuthorization: Bearer ${key.token({ sub: 'poller' })}\r\n\r\n`
+    const c = await raw(door)
+    await c.write(text)
+    await c.until(d => d.includes('begun'))
+    assert.ok(c.data.includes('begun'), c.data.toString())
+    await door.revoke({ issuer, subject: 'poller' })
+    const since = performance.now()
+    await until('the client’s end', () => c.ended, 1000)
+    await until('the backend’s end', () => gone.length, 1000)
+    assert.ok(gone[0] - since < 1000)
+    await door.stop()
+    await server.stop()
   })
 })
 
