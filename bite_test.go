@@ -105,6 +105,48 @@ func (s openedSink) Opened(*sallyport.Conn)                     { s.opened.Store
 func (s openedSink) Message(*sallyport.Conn, sallyport.Message) {}
 func (s openedSink) Closed(*sallyport.Conn, deny.Reason)        {}
 
+// forgetful is told to forget between a revocation and the end of the
+// connections that it names.
+type forgetful struct {
+	named
+	told func()
+}
+
+func (f forgetful) ForgetAll() { f.told() }
+
+// A revocation that was made, and has not swept yet, stops a connection that
+// goes live at this very moment.
+func TestRevocationBeforeItsSweepWins_SR43_AT72(t *testing.T) {
+	release, answered := make(chan struct{}), make(chan struct{})
+	opened := atomic.Bool{}
+	f := forgetful{told: func() {
+		close(release)
+		<-answered
+	}}
+	bubble(t, func(c *sallyport.Config) {
+		release, answered = make(chan struct{}), make(chan struct{}) // of the bubble
+		c.Auth = auth.First(f)
+		c.Gates[0].Route = routeOf(func(*sallyport.Handshake) (sallyport.Sink, error) {
+			<-release
+			return openedSink{&opened}, nil
+		})
+	}, func(t *testing.T, door *sallyport.Door, s *sallyporttest.Server) {
+		revoked := make(chan struct{})
+		go func() {
+			defer close(revoked)
+			time.Sleep(time.Second) // the route is opening
+			door.Revoke(context.Background(), guard.Match{Credential: "credential-of-ada"})
+		}()
+		c := s.Try(t, as("ada"))
+		if opened.Load() {
+			t.Error("SR-43 opened after its credential was revoked")
+		}
+		close(answered)
+		<-revoked
+		wantReason(t, c, deny.AuthRevoked)
+	})
+}
+
 // asked is an authority that is asked again every second.
 type asked struct {
 	named
