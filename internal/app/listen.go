@@ -104,6 +104,7 @@ func (s *Server) servePublic(p *plan) {
 	o := wss.Options{
 		TerminatedBy: wss.Peers{Unix: f.TLS.TerminatedBy.Unix, Prefixes: f.TLS.TerminatedBy.Prefixes},
 		Handshakes:   p.limits.Handshakes, Unauthenticated: p.limits.Unauthenticated,
+		MaxBody:    int64(f.Limits.Body),
 		Refusal:    refusal(p),
 		OnRefuse:   s.turnedAway,
 		PerAddress: (&waiting{most: p.limits.PerAddress}).enter,

@@ -135,6 +135,7 @@ func needsRestart(old, f *config.File) error {
 		{"log.format", old.Log.Format, f.Log.Format},
 		{"limits.unauthenticated", old.Limits.Unauthenticated, f.Limits.Unauthenticated},
 		{"limits.handshakes", old.Limits.Handshakes, f.Limits.Handshakes},
+		{"limits.body", old.Limits.Body, f.Limits.Body},
 	} {
 		if !reflect.DeepEqual(fixed.was, fixed.now) {
 			errs = append(errs, mistake("%s: a change needs a restart (was %v, is %v)", fixed.key, fixed.was, fixed.now))

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"strings"
@@ -274,5 +275,30 @@ func TestApp(t *testing.T) {
 	_, resp2, err := w.dial(client{path: "/page"})
 	if err == nil || resp2 == nil || resp2.StatusCode != http.StatusOK || w.backend.handshakes.Load() != before {
 		t.Errorf("an upgrade beside the gates: %v %v", resp2, err)
+	}
+}
+
+// A body is as large as limits.body allows, by default 1 MiB.
+func TestBodiesAreBounded_SR75(t *testing.T) {
+	for _, tt := range []struct {
+		name, limits string
+		size, want   int
+	}{
+		{"the default", "", 1 << 20, 200},
+		{"a byte more", "", 1<<20 + 1, 413},
+		{"raised", "limits: {body: 4MiB}\n", 3 << 20, 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.configure(w.text(w.jwtGate("/chat", "")) + "app: " + w.backend.URL + "\n" + tt.limits).start()
+			resp, err := w.https().Post("https://"+w.server.Addr().String()+"/page", "text/plain", bytes.NewReader(make([]byte, tt.size)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != tt.want {
+				t.Errorf("got %s, want %d", resp.Status, tt.want)
+			}
+		})
 	}
 }

@@ -55,7 +55,8 @@ type Limits struct {
 	PerSubject      int  // of one subject, over all gates. Default 16
 	Buffered        Size // bytes in all queues together. Default 512 MiB
 	Unauthenticated int  // connections that have not yet said who they are. Default 1000
-	Handshakes      int  // request heads being read at a time. Default 256
+	Handshakes      int  // TLS handshakes in progress at a time. Default 256
+	Body            Size // bytes of one request's body: guarded HTTP and the app. Default 1 MiB
 }
 
 // API is the door's own HTTP endpoints.

@@ -47,7 +47,7 @@ func TestEveryDefault(t *testing.T) {
 		name      string
 		got, want any
 	}{
-		{"limits", f.Limits, Limits{50000, 256, 16, 512 << 20, 1000, 256}},
+		{"limits", f.Limits, Limits{50000, 256, 16, 512 << 20, 1000, 256, 1 << 20}},
 		{"api", f.API, API{Prefix: "/sallyport"}},
 		{"health", f.Health, "127.0.0.1:9090"},
 		{"admin", f.Admin.Listen, "unix"},
@@ -91,7 +91,7 @@ func TestLayers(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", key, got, want)
 		}
 	}
-	if want := (Limits{1, 2, 3, 512 << 20, 1000, 4}); f.Limits != want {
+	if want := (Limits{1, 2, 3, 512 << 20, 1000, 4, 1 << 20}); f.Limits != want {
 		t.Errorf("limits: got %+v, want %+v", f.Limits, want)
 	}
 	if want := []string{"b.example.com"}; !slices.Equal(f.Hosts, want) {

@@ -68,6 +68,8 @@ var top = []row[File]{
 		doc: "Most connections whose credential is not yet known to be good."},
 	{key: "limits.handshakes", def: "256", least: 1, most: 10_000_000, in: func(f *File) any { return &f.Limits.Handshakes },
 		doc: "Most TLS handshakes in progress at a time."},
+	{key: "limits.body", def: "1MiB", least: kib, most: 1 << 40, in: func(f *File) any { return &f.Limits.Body },
+		doc: "The largest body of an ordinary request, to the app or a gate with http: guarded; a larger one is answered with 413. Raise it for uploads."},
 
 	{key: "api", in: func(*File) any { return section{} }, doc: "The door's own endpoints: ticket, token, renew, logout, session."},
 	{key: "api.prefix", def: "/sallyport", in: func(f *File) any { return &f.API.Prefix },
