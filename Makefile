@@ -4,8 +4,8 @@ FUZZTIME ?= 60s
 
 .PHONY: run build test test-go test-e2e lint fuzz soak mutants requirements vuln generate
 
-run: ## the demo on https://localhost:8443
-	$(GO) run ./cmd/sallyport demo
+run: build ## the demo on https://localhost:8443; make run ARGS='--port 9443'
+	@bin/sallyport demo $(ARGS)
 
 build: ## bin/sallyport
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/sallyport ./cmd/sallyport

@@ -18,7 +18,6 @@ import (
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/guard"
 	"github.com/sallyport/sallyport/internal/ws"
-	"github.com/sallyport/sallyport/origin"
 	"github.com/sallyport/sallyport/sallyporttest"
 )
 
@@ -499,7 +498,6 @@ func TestGoRoutines_AT54(t *testing.T) {
 	})
 }
 
-var _ = origin.None
 
 // patient is a route whose answers are under way when the client says goodbye.
 type patient struct{ sallyport.Sink }

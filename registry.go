@@ -1,7 +1,6 @@
 package sallyport
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -160,106 +159,6 @@ func (d *Door) Broadcast(to iter.Seq[*Conn], m Message) (queued, dropped int) {
 		}
 	}
 	return queued, dropped
-}
-
-// Renew moves c's end to that of id. It is refused with renew.mismatch, leaving
-// the connection and its old end alone, unless issuer, subject, session,
-// audience and method are the same and no scope is lost; with auth.revoked if
-// id is revoked. A credential of another subject ends the connection.
-func (d *Door) Renew(c *Conn, id auth.Identity) error {
-	if err := d.acceptable(id); err != nil {
-		return err
-	}
-	old := c.Identity()
-	if id.Issuer != old.Issuer || id.Subject != old.Subject {
-		err := deny.Because(deny.RenewMismatch, errors.New("renewed by another subject"))
-		c.End(deny.AuthInvalid, err)
-		return err
-	}
-	if err := fits(old, id); err != nil {
-		return deny.Because(deny.RenewMismatch, err)
-	}
-	id.Handle = bytes.Clone(id.Handle) // erased at the end
-	if !d.revocations.Unless(holder(id), func() {
-		c.identity.Store(&id)
-		c.life.Extend(id.Expires)
-	}, holder(old)) { // else it would slip out of a revocation that is about to end it
-		return deny.Because(deny.AuthRevoked, nil)
-	}
-	end, _ := c.life.End()
-	d.clock.Set(&c.alarm, end)
-	if reason := c.Reason(); reason != 0 {
-		return deny.Because(reason, nil)
-	}
-	d.observe(Event{Kind: Renewed, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: id})
-	return nil
-}
-
-// fits reports whether id may replace old on a connection of the same subject.
-func fits(old, id auth.Identity) error {
-	switch {
-	case id.Session != old.Session:
-		return errors.New("another session")
-	case id.Audience != old.Audience:
-		return errors.New("another audience")
-	case id.Method != old.Method:
-		return errors.New("another method")
-	}
-	return keepsScopes(old, id)
-}
-
-func keepsScopes(old, id auth.Identity) error {
-	for _, s := range old.Scopes {
-		if !slices.Contains(id.Scopes, s) {
-			return errors.New("fewer scopes")
-		}
-	}
-	return nil
-}
-
-// Reload replaces the policies by those of c, or changes nothing and returns
-// all mistakes. Open connections that the new policies would not admit end with
-// policy.changed; the others keep the limits they were admitted with. The
-// stores of tickets and revocations stay those given to New.
-func (d *Door) Reload(c Config) error {
-	d.reloading.Lock()
-	defer d.reloading.Unlock()
-	p, limits, err := d.compile(c, d.handled)
-	if err != nil {
-		return err
-	}
-	d.policy.Store(p)
-	d.places.SetLimits(limits)
-	d.budget.SetMax(limits.Buffered)
-	d.refusals.setMax(limits.Refusals)
-	d.Rejudge()
-	return nil
-}
-
-// Rejudge ends the connections that the policies in force would no longer
-// admit, for example because a key left its set.
-func (d *Door) Rejudge() {
-	for _, c := range d.all() {
-		if err := d.judge(c); err != nil {
-			c.stop(deny.Of(err), err)
-		}
-	}
-	for _, q := range d.following() {
-		if err := d.judgeAs(q.gate, q.host, q.origin, q.id); err != nil {
-			q.end(err)
-		}
-	}
-}
-
-// judge asks whether the policies in force would admit c as it was admitted.
-func (d *Door) judge(c *Conn) error {
-	if err := d.judgeAs(c.gate, c.host, c.origin, c.Identity()); err != nil {
-		return err
-	}
-	if g := d.policy.Load().find(c.gate); c.origin == "none" && (g == nil || !g.origin.AllowsNone()) {
-		return deny.Because(deny.PolicyChanged, errors.New("a missing origin is no longer allowed"))
-	}
-	return nil
 }
 
 // judgeAs leaves out what handshakes and ordinary requests do not share: whether

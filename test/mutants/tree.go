@@ -131,6 +131,10 @@ const (
 	mutantWait   = 30 * time.Second
 )
 
+// unended is said of a test that was running when the time was over, or the
+// process ended.
+const unended = " (did not end)"
+
 // test runs tests. An error means that it could not, for example because the
 // code does not compile.
 func (t tree) test(ctx context.Context, wait time.Duration, pattern string, packages ...string) (outcome, error) {
@@ -190,6 +194,8 @@ func read(r io.Reader) (o outcome, built bool, ran int) {
 		}
 	}
 	slices.Reverse(running) // subtests begin after their parents
-	o.failed = append(o.failed, running...)
+	for _, name := range running {
+		o.failed = append(o.failed, name+unended)
+	}
 	return o, built, ran
 }

@@ -1,0 +1,134 @@
+package link
+
+import (
+	"sync/atomic"
+
+	"github.com/sallyport/sallyport/internal/ws"
+)
+
+// Budget bounds the bytes held for all links together.
+type Budget struct {
+	max  atomic.Int64
+	held atomic.Int64
+}
+
+// NewBudget returns a budget of so many bytes.
+func NewBudget(bytes int64) *Budget {
+	b := &Budget{}
+	b.max.Store(bytes)
+	return b
+}
+
+// SetMax changes the bound.
+func (b *Budget) SetMax(bytes int64) { b.max.Store(bytes) }
+
+// Take reserves n bytes, or reports that there are none.
+func (b *Budget) Take(n int) bool {
+	if b == nil {
+		return true
+	}
+	if b.held.Add(int64(n)) > b.max.Load() {
+		b.held.Add(int64(-n))
+		return false
+	}
+	return true
+}
+
+// Give returns n bytes.
+func (b *Budget) Give(n int) {
+	if b != nil {
+		b.held.Add(int64(-n))
+	}
+}
+
+// Held is how many bytes are reserved.
+func (b *Budget) Held() int64 { return b.held.Load() }
+
+// Send queues a message in frames of at most 16 KiB.
+func (l *Link) Send(op ws.Opcode, data []byte) error {
+	return l.SendPart(op, true, true, data)
+}
+
+// SendPart queues a part of a message. The parts of one message must come in
+// order, from one goroutine, with no other message between them.
+func (l *Link) SendPart(op ws.Opcode, first, last bool, data []byte) error {
+	o := &l.out
+	frames := max(1, (len(data)+frameSize-1)/frameSize)
+	size := len(data) + frames*ws.HeaderSize(l.config.Role, frameSize)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.accept(size, first); err != nil {
+		return err
+	}
+	held := o.queued
+	for more := true; more; first = false {
+		part := data
+		if len(part) > frameSize {
+			part = data[:frameSize]
+		}
+		data = data[len(part):]
+		more = len(data) > 0
+		frameOp := op
+		if !first {
+			frameOp = ws.Continuation
+		}
+		seg := o.segment(len(part) + ws.HeaderSize(l.config.Role, uint64(len(part))))
+		before := len(*seg)
+		*seg = ws.AppendFrame(*seg, l.config.Role, last && !more, frameOp, part)
+		o.queued += len(*seg) - before
+	}
+	l.config.Budget.Give(size - (o.queued - held))
+	o.noteAbove()
+	o.wake()
+	return nil
+}
+
+// SendFrames queues whole frames that were made for this role, such as one
+// message for many links.
+func (l *Link) SendFrames(frames []byte) error {
+	o := &l.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.accept(len(frames), true); err != nil {
+		return err
+	}
+	seg := o.segment(len(frames))
+	*seg = append(*seg, frames...)
+	o.queued += len(frames)
+	o.noteAbove()
+	o.wake()
+	return nil
+}
+
+// Ping asks the peer for a sign of life.
+func (l *Link) Ping() {
+	l.SendFrames(ws.AppendFrame(nil, l.config.Role, true, ws.Ping, nil))
+}
+
+// Above reports that more than 64 KiB wait to be sent. Whoever feeds the link
+// should then pause until Drained, asking Above once more after pausing.
+func (l *Link) Above() bool {
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	return l.out.above
+}
+
+// Room returns a channel that is closed when Above is or has become false.
+func (l *Link) Room() <-chan struct{} {
+	o := &l.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.room == nil {
+		o.room = make(chan struct{})
+		if !o.above || o.finished {
+			o.makeRoom()
+		}
+	}
+	room := o.room
+	if room == nil {
+		room = closedRoom
+	}
+	return room
+}
+
+var closedRoom = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
