@@ -46,8 +46,10 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.guarded(p, g, w, r)
 	default:
 		v := &visit{door: d, policy: p, gate: g, w: w, r: r, began: time.Now(), address: p.address(r)}
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Connection", "Upgrade")
+		if r.ProtoMajor == 1 { // HTTP/2 has neither, and calls them an error (RFC 9113, section 8.2.2)
+			w.Header().Set("Upgrade", "websocket")
+			w.Header().Set("Connection", "Upgrade")
+		}
 		v.refuseHTTP(deny.Because(deny.HTTPUpgrade, nil))
 	}
 }

@@ -498,7 +498,6 @@ func TestGoRoutines_AT54(t *testing.T) {
 	})
 }
 
-
 // patient is a route whose answers are under way when the client says goodbye.
 type patient struct{ sallyport.Sink }
 
@@ -571,4 +570,35 @@ func TestDrainOutOfTimeCutsOff_AT54(t *testing.T) {
 			t.Errorf("%d bytes more in %s, want fewer than were queued, within a second", n, took)
 		}
 	})
+}
+
+// application stands for forward-auth: it answers from what it said before, and
+// says no when it is asked again.
+type application struct{ kept time.Duration }
+
+func (a application) Authenticate(ctx context.Context, r *http.Request) (auth.Identity, error) {
+	id, err := named{}.Authenticate(ctx, r)
+	id.IssuedAt = time.Now().Add(-a.kept)
+	return id, err
+}
+
+func (application) Kind() auth.Kind { return auth.Forward }
+
+func (application) Every() (interval, grace time.Duration) { return 30 * time.Second, time.Minute }
+
+func (application) Recheck(context.Context, auth.Identity) (auth.Identity, error) {
+	return auth.Identity{}, deny.Because(deny.AuthSignedOut, nil)
+}
+
+func TestAKeptAnswerIsAskedAgainSoon_SR43_AT72(t *testing.T) {
+	for kept, want := range map[time.Duration]time.Duration{0: 30 * time.Second, time.Second: 2 * time.Second} {
+		bubble(t, func(c *sallyport.Config) { c.Auth = application{kept} }, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+			c := s.Connect(t, as("ada"))
+			began := time.Now()
+			wantReason(t, c, deny.AuthSignedOut)
+			if got := time.Since(began); got != want {
+				t.Errorf("an answer of %s ago: ended after %s, want %s", kept, got, want)
+			}
+		})
+	}
 }

@@ -17,6 +17,10 @@ const (
 	maxRechecks  = 32 // in flight, over all connections
 	recheckWait  = 5 * time.Second
 	recheckAgain = time.Second // after one that could not be started or answered
+
+	// keptAnswer is when to ask about a connection that was admitted by an answer
+	// given before it came: the answer may have been out of date already.
+	keptAnswer = 2 * time.Second
 )
 
 // recheck asks the authority of a connection's credential again and again. Its
@@ -49,7 +53,11 @@ func (d *Door) startRecheck(c *Conn, g *gate) {
 	rc.conn, rc.authority = c, authority
 	rc.interval, rc.grace = authority.Every()
 	rc.alarm.Ticker = rc
-	d.clock.Set(&rc.alarm, time.Now().Add(rc.interval))
+	first := rc.interval
+	if k, ok := authority.(auth.Kinder); ok && k.Kind() == auth.Forward && c.Identity().IssuedAt.Before(c.began) {
+		first = min(first, keptAnswer)
+	}
+	d.clock.Set(&rc.alarm, time.Now().Add(first))
 }
 
 func (rc *recheck) stop(d *Door) {

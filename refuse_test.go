@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -268,4 +269,22 @@ func TestHostsDefaultToThoseOfTheOrigins_SR12_SR13(t *testing.T) {
 			t.Errorf("SR-13 another host: got %s, want 421", c.Response.Status)
 		}
 	})
+}
+
+// Connection and Upgrade are errors in HTTP/2, which a server of the user's own
+// may speak.
+func TestNoUpgradeOverHTTP2(t *testing.T) {
+	door, err := sallyport.New(config(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for major, want := range map[int]string{1: "websocket", 2: ""} {
+		r := httptest.NewRequest("GET", "/ws", nil)
+		r.Host, r.ProtoMajor = "app.example.com", major
+		w := httptest.NewRecorder()
+		door.ServeHTTP(w, r)
+		if w.Code != 426 || w.Header().Get("Upgrade") != want {
+			t.Errorf("HTTP/%d: got %d, Upgrade %q, want 426 and %q", major, w.Code, w.Header().Get("Upgrade"), want)
+		}
+	}
 }
