@@ -133,6 +133,8 @@ func TestRefusals(t *testing.T) {
 		{"SR-80 AT-26 an upgrade to h2c", head("GET", "/", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"), 400},
 		{"SR-80 an upgrade to TLS", head("GET", "/", "Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n"), 400},
 		{"AT-26 the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", 505},
+		{"AT-81 a PROXY header of version 1", "PROXY TCP4 6.6.6.6 127.0.0.1 1 443\r\n" + head("GET", "/"), 400},
+		{"AT-81 a PROXY header of version 2", "\r\n\r\n\x00\r\nQUIT\n!\x11\x00\x0c" + head("GET", "/"), 400},
 		{"SR-81 an upgrade with a body", head("GET", "/ws", upgradeLines, "Content-Length: 5\r\n") + "hello", 400},
 		{"SR-81 an upgrade in chunks", head("GET", "/ws", upgradeLines, "Transfer-Encoding: chunked\r\n") + "0\r\n\r\n", 400},
 		{"SR-81 an upgrade that expects", head("GET", "/ws", upgradeLines, "Expect: 100-continue\r\n"), 400},
@@ -548,7 +550,7 @@ func TestUnread_SR83(t *testing.T) {
 	}
 }
 
-func TestServerIsHTTP1Only_AT26(t *testing.T) {
+func TestServerIsHTTP1Only_AT25_AT26(t *testing.T) {
 	s := newSite(t, overTLS, nil)
 	c, err := tls.Dial("tcp", s.l.Addr().String(), &tls.Config{RootCAs: s.roots, ServerName: "localhost", NextProtos: []string{"h2", "http/1.1"}})
 	if err != nil {
