@@ -59,7 +59,11 @@ var admitted = []scenario{
 		return c.wantEnd(deny.PeerLost)
 	}},
 	{"the credential expires", func(c *client) error {
-		if err := c.enter(ask{bearer: c.name + ";3s"}); err != nil {
+		err := c.enter(ask{bearer: c.name + ";3s"})
+		if early, ok := errors.AsType[*closed](err); ok && early.reason == deny.AuthExpired.CloseReason() {
+			return nil // on a busy machine, before the echo
+		}
+		if err != nil {
 			return err
 		}
 		return errors.Join(c.wantDenied(deny.AuthExpired), c.wantEnd(deny.AuthExpired))
