@@ -85,7 +85,7 @@ func (a *api) revoke(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, problem(http.StatusServiceUnavailable, "revocation", "the revocation could not be kept, so nothing was revoked")
 	}
-	a.did("revocation", n)
+	a.did("revocation", n, revoked(m)...)
 	return Ended{n}, nil
 }
 
@@ -140,7 +140,8 @@ func (a *api) mint(r *http.Request) (any, error) {
 		}
 		return nil, err
 	}
-	a.did("ticket", 0)
+	a.did("ticket", 0, texts("gate", o.Gate, "subject", id.Subject, "issuer", id.Issuer, "session", id.Session,
+		"credential", id.Credential, "origin", o.Origin)...)
 	return Minted{Ticket: ticket, Protocol: "sallyport", ExpiresIn: int(left / time.Second), Credential: id.Credential}, nil
 }
 

@@ -54,9 +54,9 @@ type Config struct {
 	// sockets, which no browser reaches.
 	Hosts []string
 
-	// Did is told of every request that changed something, with constant words
-	// and counts. nil: nobody is.
-	Did func(action string, ended int)
+	// Did is told of every request that changed something. The values in About
+	// are as the request had them: whoever logs them escapes them. nil: nobody is.
+	Did func(Done)
 }
 
 // Limits of the API.

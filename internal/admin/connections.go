@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -167,12 +168,10 @@ func (a *api) end(r *http.Request) (any, error) {
 			n++
 		}
 	}
-	a.did("connections.end", n)
-	return Ended{n}, nil
-}
-
-func (a *api) did(action string, ended int) {
-	if a.Did != nil {
-		a.Did(action, ended)
+	about := f.attributes()
+	if all != "" {
+		about = []slog.Attr{slog.Bool("all", true)}
 	}
+	a.did("connections.end", n, about...)
+	return Ended{n}, nil
 }

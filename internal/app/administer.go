@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -22,12 +23,18 @@ func (s *Server) adminHandler(f *config.File) http.Handler {
 		Issuer: s.Name(),
 		Show:   s.show,
 		Reload: s.Reload,
-		Did:    func(action string, ended int) { s.log.Info("administrator", "action", action, "ended", ended) },
+		Did:    s.administered,
 	}
 	if admin.Socket(f.Admin.Listen, f.State) == "" {
 		c.Token, c.Hosts = func() string { return s.now().adminToken }, admin.Hosts(s.admin.Addr())
 	}
 	return admin.New(c)
+}
+
+// administered writes the line of what an administrator did and to whom.
+func (s *Server) administered(d admin.Done) {
+	list := append([]slog.Attr{slog.String("action", d.Action)}, d.About...)
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, "administrator", append(list, slog.Int("ended", d.Ended))...)
 }
 
 func (p *plan) hasGate(path string) bool {
@@ -50,5 +57,5 @@ func (s *Server) show() (string, []string, error) {
 	if err := config.Show(&b, p.file, p.origins, true); err != nil {
 		return "", nil, err
 	}
-	return b.String(), append(p.file.Warnings(), p.lowered...), nil
+	return b.String(), p.warnings(), nil
 }

@@ -10,17 +10,27 @@ import (
 // connection: listeners, state, logs, forward-auth and key sets.
 const spareFiles = 128
 
+// lowered is a limit that the process could not keep.
+type lowered struct {
+	why       string // a sentence
+	byDefault bool   // nobody asked for more: it is the default that was lowered
+}
+
 // fit lowers limits to what the number of open files allows: a connection takes
-// two, its own and that to the backend. It returns a sentence for each that it
-// lowered. files of 0 means unknown.
-func fit(l config.Limits, files uint64) (config.Limits, []string) {
+// two, its own and that to the backend. It returns those that it lowered. files
+// of 0 means unknown. origins says which were asked for: of no other a person
+// needs to be warned.
+func fit(l config.Limits, origins config.Origins, files uint64) (config.Limits, []lowered) {
 	if files == 0 {
 		return l, nil
 	}
-	var lowered []string
+	var list []lowered
 	lower := func(name string, n *int, most uint64) {
 		if most = max(most, 1); uint64(*n) > most {
-			lowered = append(lowered, fmt.Sprintf("limits.%s: lowered from %d to %d, since the process may open %d files; raise it (ulimit -n, LimitNOFILE=)", name, *n, most, files))
+			list = append(list, lowered{
+				why:       fmt.Sprintf("limits.%s: lowered from %d to %d, since the process may open %d files; raise it (ulimit -n, LimitNOFILE=)", name, *n, most, files),
+				byDefault: origins["limits."+name].Source == "default",
+			})
 			*n = int(most)
 		}
 	}
@@ -34,5 +44,5 @@ func fit(l config.Limits, files uint64) (config.Limits, []string) {
 	}
 	lower("connections", &l.Connections, left/2)
 	l.Handshakes = min(l.Handshakes, l.Unauthenticated)
-	return l, lowered
+	return l, list
 }

@@ -70,7 +70,7 @@ func TestSecrets_SR93_AT69(t *testing.T) {
 	api("ticket", `{"gate":"/chat"}`, "Authorization", "Bearer "+good)
 	api("ticket", `{"gate":"`+planted(18)+`"}`, "Authorization", "Bearer "+planted(19))
 	api("renew?"+planted(20), `{"gate":"/chat","connection":"`+planted(21)+`"}`, "Cookie", planted(22), "Origin", trusted)
-	if _, err := w.admin.Revoke(t.Context(), guard.Match{Session: planted(23)}); err != nil {
+	if _, err := w.admin.Revoke(t.Context(), guard.Match{Session: "a-name"}); err != nil {
 		t.Fatal(err)
 	}
 	conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(4999, planted(24)))
@@ -90,6 +90,9 @@ func TestSecrets_SR93_AT69(t *testing.T) {
 				t.Errorf("the %s holds a secret: …%s…", where.name, where.text[max(0, i-120):min(len(where.text), i+80)])
 			}
 		}
+	}
+	if !strings.Contains(w.log.String(), `"action":"revocation","session":"a-name","ended":0`) {
+		t.Error("whom a revocation names is not in the log")
 	}
 	if n := strings.Count(w.log.String(), `"msg":"refused"`); n < 10 {
 		t.Errorf("only %d refusals in the log: the paths were not walked", n)

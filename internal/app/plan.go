@@ -36,7 +36,7 @@ type plan struct {
 	file    *config.File
 	origins config.Origins
 	limits  config.Limits // as lowered to what the process may open
-	lowered []string      // a sentence for each limit that was
+	lowered []lowered     // the limits that were
 	certs   *certificates
 	hosts   []string
 	own     []string // the door's own origins; the first is its name
@@ -46,6 +46,18 @@ type plan struct {
 
 	verifiers []*verifier
 	sessions  *session.Sessions // nil if none are kept
+}
+
+// warnings is a sentence for every setting that weakens the door, and for every
+// limit that was asked for and is lower.
+func (p *plan) warnings() []string {
+	list := p.file.Warnings()
+	for _, l := range p.lowered {
+		if !l.byDefault {
+			list = append(list, l.why)
+		}
+	}
+	return list
 }
 
 // name is what the door calls itself in what it signs.
@@ -60,7 +72,7 @@ func (p *plan) name() string {
 // force, whose key sets are kept where nothing about them changed; nil at start.
 func (s *Server) compile(f *config.File, origins config.Origins, old *plan) (*plan, error) {
 	p := &plan{file: f, origins: origins}
-	p.limits, p.lowered = fit(f.Limits, openFiles())
+	p.limits, p.lowered = fit(f.Limits, origins, openFiles())
 	var errs []error
 	var err error
 	if p.certs, err = s.openCertificates(f); err != nil {

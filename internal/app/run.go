@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/wss"
 )
 
@@ -80,9 +81,25 @@ func (s *Server) announce() {
 	s.log.Info("serving", "version", s.options.Version, "listen", s.Addr().String(), "hosts", p.hosts, "gates", len(p.file.Gates),
 		"state", p.file.State, "health", addrText(s.HealthAddr()), "admin", addrText(s.AdminAddr()))
 	if ca := s.authority; ca != nil {
-		s.log.Info("nobody trusts the development authority until you say so: run \"sallyport dev-ca\"", "path", ca.Path(), "sha256", ca.Fingerprint())
+		s.log.Info(trust(p), "path", ca.Path(), "sha256", ca.Fingerprint())
+	}
+	if p.file.App != "" {
+		s.log.Info("pages of the app without a Content-Security-Policy of their own get the door's strict one", "app", p.file.App)
+	}
+	for _, l := range p.lowered {
+		if l.byDefault {
+			s.log.Info(l.why)
+		}
 	}
 	s.warn()
+}
+
+// trust says how the development authority comes to be trusted.
+func trust(p *plan) string {
+	if p.file.InMemory() {
+		return "nobody trusts the development authority, and it is gone after this run: it lies in a temporary directory, since state is memory"
+	}
+	return "nobody trusts the development authority until you say so: run \"" + config.DevCACommand(p.file.State, p.origins["state"].Source) + "\""
 }
 
 func addrText(a interface{ String() string }) string {
@@ -95,7 +112,7 @@ func addrText(a interface{ String() string }) string {
 // warn writes a line for everything that weakens the door.
 func (s *Server) warn() {
 	p := s.now()
-	list := append(p.file.Warnings(), p.lowered...)
+	list := p.warnings()
 	if p.file.InMemory() && p.file.Admin.Listen == "unix" {
 		list = append(list, "admin: there is no state directory for its socket, so there is none: connections cannot be listed or revoked from outside")
 	}

@@ -245,7 +245,7 @@ func (s *Server) snapshot() Snapshot {
 	p := s.plan
 	out := Snapshot{
 		Conns: s.door.Load().Conns(), Draining: s.draining.Load(), NotAfter: p.certs.notAfter(),
-		Reloaded: s.reloaded, ReloadOK: s.reloadGood, Warnings: len(p.file.Warnings()) + len(p.lowered), Suppressed: s.access.Suppressed(),
+		Reloaded: s.reloaded, ReloadOK: s.reloadGood, Warnings: len(p.warnings()), Suppressed: s.access.Suppressed(),
 	}
 	for i := range p.file.Gates {
 		if p.file.Gates[i].Backend.DangerouslySkipVerify != "" {

@@ -53,6 +53,32 @@ func TestHostsOf(t *testing.T) {
 	}
 }
 
+// A person is warned of a lower limit only if a higher one was asked for.
+func TestLoweredDefaultsAreNoWarning(t *testing.T) {
+	limits := config.Limits{Connections: 50_000, Unauthenticated: 1000, Handshakes: 256}
+	origins := config.Origins{"limits.connections": {Source: "default"}, "limits.unauthenticated": {Source: "a.yaml", Line: 3}}
+	file, _, err := config.FromFlags(config.Flags{
+		Dev: true, To: "ws://127.0.0.1:3000", Origins: []string{"https://localhost:5173"}, Forward: "http://127.0.0.1:3000/me", State: t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plan{file: file, origins: origins}
+	p.limits, p.lowered = fit(limits, origins, 1024)
+	got := strings.Join(p.warnings(), "\n")
+	if !strings.Contains(got, "limits.unauthenticated: lowered") || strings.Contains(got, "limits.connections") {
+		t.Errorf("warned of %q", got)
+	}
+	var log bytes.Buffer
+	s := &Server{options: Options{File: file}, log: newLog(&log, "json", slog.LevelInfo), plan: p, public: nowhere{}}
+	s.announce()
+	for _, want := range []string{`"level":"INFO","msg":"limits.connections: lowered`, `"level":"WARN","msg":"limits.unauthenticated: lowered`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no %s in\n%s", want, log.String())
+		}
+	}
+}
+
 func TestLimitsFitTheProcess(t *testing.T) {
 	full := config.Limits{Connections: 50_000, Unauthenticated: 1000, Handshakes: 256}
 	for _, row := range []struct {
@@ -69,9 +95,9 @@ func TestLimitsFitTheProcess(t *testing.T) {
 		{"almost nothing", 64, 1, 1, 1, 2},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got, sentences := fit(full, row.files)
+			got, sentences := fit(full, nil, row.files)
 			if got.Connections != row.connections || got.Unauthenticated != row.unauthenticated || got.Handshakes != row.handshakes || len(sentences) != row.sentences {
-				t.Errorf("got %+v %q", got, sentences)
+				t.Errorf("got %+v %v", got, sentences)
 			}
 			if row.files > spareFiles && uint64(2*got.Connections+got.Unauthenticated) > row.files {
 				t.Errorf("%d connections of two files and %d of one do not fit", got.Connections, got.Unauthenticated)

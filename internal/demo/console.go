@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/sallyport/sallyport/internal/config"
 )
 
 // announce says what to open, and why the browser will warn.
@@ -23,13 +26,14 @@ func (d *demo) announce(out io.Writer) {
   Your browser will warn about the certificate the first time. It is signed by
   an authority that was made on this machine, for this machine, and that nobody
   trusts yet: %s
-  Accept the warning for localhost, or run "sallyport dev-ca": it shows how to
-  trust that authority, which can vouch for localhost and nothing else, and how
-  to undo it.
+  Accept the warning for localhost, or see how to trust that authority, and how
+  to undo it, by running
+      %s
+  It can vouch for localhost, *.localhost, *.test and loopback addresses alone.
 
   Everything listens on this machine only. Press Ctrl-C to stop.
 
-`, d.origin, d.evil, d.ca.Path())
+`, d.origin, d.evil, d.ca.Path(), config.DevCACommand(filepath.Dir(d.ca.Path()), d.home))
 	io.WriteString(out, b.String()) // a terminal that went away is nobody to tell
 }
 

@@ -87,6 +87,7 @@ type demo struct {
 	asked  int // the port that was wanted
 	state  *state.DB
 	ca     authority
+	home   string // what said where the authority is kept, as config.DefaultState has it
 	chat   *chat
 	guard  *guardedDoor
 	closes []func() // in reverse order of being opened

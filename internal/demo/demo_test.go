@@ -427,12 +427,18 @@ func TestTheNextFreePortIsTaken(t *testing.T) {
 	if strings.HasSuffix(d.origin, l.Addr().String()[len("127.0.0.1"):]) || !strings.Contains(d.out, "is taken") {
 		t.Errorf("got %s and %q, want another port, and to be told", d.origin, d.out)
 	}
+	if !strings.Contains(d.out, " sallyport dev-ca\n") || !strings.Contains(d.out, "localhost, *.localhost, *.test and loopback addresses") {
+		t.Errorf("the console does not say how to trust the authority, or with what:\n%s", d.out)
+	}
 	d.browser().want(200, "GET", "/api/session", nil, nil)
 }
 
 func TestAStateKeepsSessionsOverARestart(t *testing.T) {
 	dir, port := filepath.Join(t.TempDir(), "state"), freePort(t)
 	d := run(t, Options{State: dir, Port: port})
+	if want := "sallyport dev-ca --state " + dir + "\n"; !strings.Contains(d.out, want) {
+		t.Errorf("the console does not say %q:\n%s", want, d.out)
+	}
 	ada := d.browser()
 	ada.login("ada")
 	if err := d.stop(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/sallyport/sallyport/internal/config"
@@ -126,11 +127,16 @@ func (d *demo) openState(dir string) (err error) {
 	home := dir
 	if dir == "" {
 		d.state = state.Memory()
-		if home, _ = config.DefaultState(os.Getenv); home == "" { // where "sallyport dev-ca" looks
+		if home, d.home = config.DefaultState(os.Getenv); home == "" { // where "sallyport dev-ca" looks
 			return errors.New("demo: no place for the development authority; set $XDG_STATE_HOME")
 		}
-	} else if d.state, err = state.Open(dir); err != nil {
-		return fmt.Errorf("demo: %w", err)
+	} else {
+		if home, err = filepath.Abs(dir); err != nil { // so that what is announced holds in any directory
+			return fmt.Errorf("demo: %w", err)
+		}
+		if d.state, err = state.Open(home); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
 	}
 	ca, err := wss.OpenDevCA(home)
 	if err != nil {
