@@ -38,7 +38,7 @@ func Lookup(key string) (Doc, bool) {
 func Explain(key string) string {
 	d, ok := Lookup(key)
 	if !ok {
-		if near := nearest(plainKey(key), everyKey()); near != "" {
+		if near := nearest(plainKey(strings.TrimSpace(key)), everyKey()); near != "" {
 			return fmt.Sprintf("There is no key %q. Did you mean %q?", key, near)
 		}
 		if other := elsewhere(key[strings.LastIndexByte(key, '.')+1:], "gates"); other != "" {
@@ -57,16 +57,44 @@ func Explain(key string) string {
 	if d.Env != "" {
 		fmt.Fprintf(&b, "Environment: %s.\n", d.Env)
 	}
+	if below := children(d.Key); len(below) > 0 {
+		fmt.Fprintf(&b, "Keys:\n  %s\n", strings.Join(below, "\n  "))
+	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
+// children returns the keys directly below a section, each with its type; nil
+// for any other key.
+func children(key string) []string {
+	list, prefix, inside := topEntries, "", key+"."
+	for _, scope := range []string{"gates.", "defaults."} {
+		if rest, ok := strings.CutPrefix(key+".", scope); ok {
+			list, prefix, inside = gateEntries, scope, rest
+		}
+	}
+	var out []string
+	for _, e := range list {
+		rest, ok := strings.CutPrefix(e.key, inside)
+		if ok && !strings.Contains(rest, ".") && prefix+e.key != "defaults.path" {
+			out = append(out, prefix+e.key+": "+e.typeName())
+		}
+	}
+	return out
+}
+
+// everyKey are the names by which Lookup knows a key: one of a gate also without
+// its scope.
 func everyKey() []string {
 	var keys []string
 	for _, e := range topEntries {
 		keys = append(keys, e.key)
 	}
-	for _, e := range gateEntries {
-		keys = append(keys, "gates."+e.key)
+	for _, scope := range []string{"gates.", "defaults.", ""} {
+		for _, e := range gateEntries {
+			if scope+e.key != "defaults.path" {
+				keys = append(keys, scope+e.key)
+			}
+		}
 	}
 	return keys
 }

@@ -5,6 +5,10 @@ import (
 	"unicode"
 )
 
+// Nearest returns the name that a human probably meant by got; "" if none is
+// close: at most one edit per three characters.
+func Nearest(got string, names []string) string { return nearest(got, names) }
+
 // nearest returns the name that a human probably meant by got; "" if none is
 // close: at most one edit per three characters, two swapped ones being one edit.
 func nearest(got string, names []string) string {

@@ -81,7 +81,7 @@ func TestShow(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	for _, c := range []struct{ name, key, want string }{
-		{"a key of a gate", "gates.guard.idle", "gates.guard.idle: duration (30s, 5m, 24h)\nEnds a connection on which no data message was exchanged for this long, with guard.idle. Heartbeats do not count.\nValues: 1s to 24h.\nDefault: 60s.\nEnvironment: SALLYPORT_DEFAULTS__GUARD__IDLE (for all gates)."},
+		{"a key of a gate", "gates.guard.idle", "gates.guard.idle: duration (30s, 5m, 24h)\nEnds a connection on which no data message was exchanged for this long, with guard.idle. Heartbeats do not count. At 25s or less set ping too, and at 10s or less pong_wait.\nValues: 1s to 24h.\nDefault: 60s.\nEnvironment: SALLYPORT_DEFAULTS__GUARD__IDLE (for all gates)."},
 		{"a key of a gate by index", "gates[3].guard.idle", "gates.guard.idle:"},
 		{"a key of a gate without its scope", "guard.idle", "gates.guard.idle:"},
 		{"a key of defaults", "defaults.guard.idle", "defaults.guard.idle:"},
@@ -90,6 +90,16 @@ func TestExplain(t *testing.T) {
 		{"a section", "tls", "tls: mapping\n"},
 		{"a default that is computed", "state", "Default: $STATE_DIRECTORY, else"},
 		{"a list with a default", "auth.jwt.types", "Default: [at+jwt, JWT]."},
+		{"a section of a gate names its keys", "guard", "\nKeys:\n  gates.guard.idle: duration (30s, 5m, 24h)\n  gates.guard.idle_counts: text\n"},
+		{"a section names the sections in it", "auth", "\nKeys:\n  gates.auth.jwt: mapping\n  gates.auth.forward: mapping\n  gates.auth.session: mapping\n  gates.auth.anonymous: text"},
+		{"a section of defaults", "defaults.backend", "\nKeys:\n  defaults.backend.ca: text\n"},
+		{"a section of the server", "tls", "\nKeys:\n  tls.dev: true or false\n"},
+		{"all gates", "gates", "\nKeys:\n  gates.path: text\n  gates.to: text\n"},
+		{"what gates share has no path", "defaults", "\nKeys:\n  defaults.to: text\n"},
+		{"a misspelt key of a gate without its scope", "guard.idel", `Did you mean "guard.idle"?`},
+		{"a misspelt key of a gate", "gates.guard.idel", `Did you mean "gates.guard.idle"?`},
+		{"a misspelt key of defaults", "defaults.guard.idel", `Did you mean "defaults.guard.idle"?`},
+		{"a misspelt key of the deepest kind", "auth.jwt.isuer", `Did you mean "auth.jwt.issuer"?`},
 		{"a misspelt key", "limits.conections", `Did you mean "limits.connections"?`},
 		{"a key in the wrong place", "limits.idle", `There is "gates.guard.idle".`},
 		{"a key of nothing", "xyzzyplugh", `There is no key "xyzzyplugh".`},

@@ -57,7 +57,7 @@ var top = []row[File]{
 
 	{key: "limits", in: func(*File) any { return section{} }, doc: "Bounds of the whole process. What is over them is refused with guard.full."},
 	{key: "limits.connections", def: "50000", least: 1, most: 10_000_000, in: func(f *File) any { return &f.Limits.Connections },
-		doc: "Most open connections. Lowered with a warning to what the limit of open files allows."},
+		doc: "Most open connections. Lowered to what the limit of open files allows, which is logged; with a warning if the number was configured."},
 	{key: "limits.per_address", def: "256", least: 1, most: 10_000_000, in: func(f *File) any { return &f.Limits.PerAddress },
 		doc: "Most connections of one client address, counted over all gates."},
 	{key: "limits.per_subject", def: "16", least: 1, most: 10_000_000, in: func(f *File) any { return &f.Limits.PerSubject },
@@ -141,10 +141,10 @@ var perGate = []row[Gate]{
 
 	{key: "guard", in: func(*Gate) any { return section{} }, doc: "Bounds of the life of each connection. None can be switched off."},
 	{key: "guard.idle", def: "60s", least: second, most: 24 * hour, in: func(g *Gate) any { return &g.Guard.Idle },
-		doc: "Ends a connection on which no data message was exchanged for this long, with guard.idle. Heartbeats do not count."},
+		doc: "Ends a connection on which no data message was exchanged for this long, with guard.idle. Heartbeats do not count. At 25s or less set ping too, and at 10s or less pong_wait."},
 	{key: "guard.idle_counts", def: "any", oneOf: "any client", in: func(g *Gate) any { return &g.Guard.IdleCounts }, doc: "Whose messages count against idle."},
 	{key: "guard.ping", def: "25s", least: second, most: hour, in: func(g *Gate) any { return &g.Guard.Ping }, doc: "The silence after which the peer is asked for a sign of life. Shorter than idle."},
-	{key: "guard.pong_wait", def: "10s", least: second, most: hour / 6, in: func(g *Gate) any { return &g.Guard.PongWait }, doc: "How long the peer may take to answer before it counts as lost."},
+	{key: "guard.pong_wait", def: "10s", least: second, most: hour / 6, in: func(g *Gate) any { return &g.Guard.PongWait }, doc: "How long the peer may take to answer before it counts as lost. Shorter than idle."},
 	{key: "guard.max_life", def: "24h", least: second, most: 24 * hour, in: func(g *Gate) any { return &g.Guard.MaxLife }, doc: "Ends every connection, renewed or not, with guard.max-life."},
 	{key: "guard.max_message", def: "64KiB", least: 1, most: gib, in: func(g *Gate) any { return &g.Guard.MaxMessage }, doc: "The largest message from the client. A bigger one ends the connection with guard.too-big."},
 	{key: "guard.max_message_down", def: "16MiB", least: 1, most: gib, in: func(g *Gate) any { return &g.Guard.MaxMessageDown }, doc: "The largest message from the backend."},

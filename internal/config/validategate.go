@@ -166,14 +166,23 @@ func (l *loader) validateGuard(g *Gate, key string) {
 	key += ".guard"
 	c := &g.Guard
 	if l.fine(key+".idle") && l.fine(key+".ping") && c.Ping >= c.Idle {
-		l.failPair(key, "ping", "idle", "ping (%s) must be shorter than idle (%s)", formatDuration(c.Ping), formatDuration(c.Idle))
+		l.failPair(key, "ping", "idle", "ping (%s) must be shorter than idle (%s)", l.given(key+".ping", formatDuration(c.Ping)), l.given(key+".idle", formatDuration(c.Idle)))
 	}
 	if l.fine(key+".idle") && l.fine(key+".pong_wait") && c.PongWait >= c.Idle {
-		l.failPair(key, "pong_wait", "idle", "pong_wait (%s) must be shorter than idle (%s)", formatDuration(c.PongWait), formatDuration(c.Idle))
+		l.failPair(key, "pong_wait", "idle", "pong_wait (%s) must be shorter than idle (%s)", l.given(key+".pong_wait", formatDuration(c.PongWait)), l.given(key+".idle", formatDuration(c.Idle)))
 	}
 	if buffered := l.out.Limits.Buffered; l.fine("limits.buffered") && l.fine(key+".max_message") && c.MaxMessage > buffered {
-		l.failPair("", key+".max_message", "limits.buffered", "max_message (%s) must not exceed limits.buffered (%s)", c.MaxMessage, buffered)
+		l.failPair("", key+".max_message", "limits.buffered", "max_message (%s) must not exceed limits.buffered (%s)", l.given(key+".max_message", c.MaxMessage.String()), l.given("limits.buffered", buffered.String()))
 	}
+}
+
+// given is the value of key for a message: a person looks in vain for one that
+// nobody wrote.
+func (l *loader) given(key, value string) string {
+	if l.isDefault(key) {
+		return value + ", the default"
+	}
+	return value
 }
 
 // failPair reports at whichever of two keys was written.
