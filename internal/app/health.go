@@ -84,9 +84,14 @@ func tell(w http.ResponseWriter, checks map[string]string, verbose bool) {
 	if verbose {
 		sort.Strings(names)
 		for _, name := range names {
-			if why := checks[name]; why != "" {
+			switch why := checks[name]; {
+			case why == name:
+				fmt.Fprintf(w, "[-] %s\n", name)
+			case why != "":
 				fmt.Fprintf(w, "[-] %s: %s\n", name, why)
-			} else {
+			case name == "draining":
+				fmt.Fprintln(w, "[+] not draining") // "draining: ok" would read as the contrary
+			default:
 				fmt.Fprintf(w, "[+] %s: ok\n", name)
 			}
 		}

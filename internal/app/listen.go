@@ -22,21 +22,31 @@ import (
 	"github.com/sallyport/sallyport/wss"
 )
 
+// A BindError says that an address could not be listened on.
+type BindError struct {
+	Setting string // that names the address: listen, health or admin
+	Address string // as configured
+	Err     error
+}
+
+func (e *BindError) Error() string { return e.Setting + ": " + e.Err.Error() }
+func (e *BindError) Unwrap() error { return e.Err }
+
 // bind opens every address. Nothing is accepted yet.
 func (s *Server) bind() (errs []error) {
 	f := s.options.File
-	fail := func(what string, err error) { errs = append(errs, fmt.Errorf("%s: %w", what, err)) }
+	fail := func(setting, address string, err error) { errs = append(errs, &BindError{setting, address, err}) }
 	var err error
 	if s.public = s.options.Listener; s.public == nil {
 		if s.public, err = listenPublic(f.Listen); err != nil {
 			s.public = nowhere{}
-			fail("listen", err)
+			fail("listen", f.Listen, err)
 		}
 	}
 	if f.Health != "off" {
 		if s.health, err = net.Listen("tcp", f.Health); err != nil {
 			s.health = nil
-			fail("health", err)
+			fail("health", f.Health, err)
 		}
 	}
 	switch {
@@ -45,7 +55,7 @@ func (s *Server) bind() (errs []error) {
 	default:
 		if s.admin, err = admin.Listen(f.Admin.Listen, f.State); err != nil {
 			s.admin = nil
-			fail("admin", err)
+			fail("admin", f.Admin.Listen, err)
 		}
 	}
 	return errs

@@ -7,7 +7,8 @@
 //
 // Data goes to the standard output, everything else to the standard error
 // stream, without colours (so that NO_COLOR has nothing to switch off). Errors
-// are one line and a hint, without the usage text. Exit codes: 0 ok, 1 failure,
+// are one line and a hint, without the usage text; where a command is missing,
+// those that there are. Exit codes: 0 ok, 1 failure,
 // 2 usage, 3 configuration, 4 findings, 5 unreachable, 6 refused, 128 and the
 // number of the signal after a second one.
 package cli
@@ -15,6 +16,7 @@ package cli
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -53,7 +55,7 @@ func newRoot(s Streams) *cobra.Command {
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, unknownFlag(cmd, err)) })
 	root.SetHelpFunc(help)
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about a command", RunE: func(cmd *cobra.Command, args []string) error {
 		about, rest, err := cmd.Root().Find(args)
@@ -98,9 +100,13 @@ func strict(cmd *cobra.Command) {
 	}
 }
 
-// needsCommand is what a command that is only a group does.
+// needsCommand is what a command that is only a group does: it lists what it has.
 func needsCommand(cmd *cobra.Command, _ []string) error {
-	return usage(cmd, errNoCommand)
+	var list strings.Builder
+	helpCommands(&list, cmd)
+	p := usage(cmd, errNoCommand)
+	p.more = strings.Trim(list.String(), "\n")
+	return p
 }
 
 // group returns a command that does nothing but hold others.

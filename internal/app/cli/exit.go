@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/app"
@@ -32,20 +33,39 @@ type problem struct {
 	code int
 	err  error
 	hint string
+	more string // lines between the error and the hint; usually none
 }
 
 func (p *problem) Error() string { return p.err.Error() }
 func (p *problem) Unwrap() error { return p.err }
 
 func fail(code int, hint, format string, args ...any) error {
-	return &problem{code, fmt.Errorf(format, args...), hint}
+	return &problem{code: code, err: fmt.Errorf(format, args...), hint: hint}
 }
 
 var errNoCommand = errors.New("say what to do")
 
 // usage is a mistake on the command line of cmd.
-func usage(cmd *cobra.Command, err error) error {
-	return &problem{exitUsage, err, fmt.Sprintf("run %q", cmd.CommandPath()+" --help")}
+func usage(cmd *cobra.Command, err error) *problem {
+	return &problem{code: exitUsage, err: err, hint: fmt.Sprintf("run %q", cmd.CommandPath()+" --help")}
+}
+
+// unknownFlag adds to err the flag that was probably meant.
+func unknownFlag(cmd *cobra.Command, err error) error {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok || unknown.GetSpecifiedShortnames() != "" || len(unknown.GetSpecifiedName()) < 2 {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	if near := config.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+		return fmt.Errorf("%w, did you mean --%s?", err, near)
+	}
+	return err
 }
 
 func unknownCommand(cmd *cobra.Command, args []string) error {
@@ -73,8 +93,11 @@ func report(w io.Writer, err error) int {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintln(w, "sallyport: "+app.Escape(line))
 	}
-	if hint != "" {
-		fmt.Fprintln(w, "hint: "+hint)
+	if p, ok := errors.AsType[*problem](err); ok && p.more != "" {
+		fmt.Fprintln(w, p.more)
+	}
+	for line := range strings.Lines(hint) {
+		fmt.Fprintln(w, "hint: "+strings.TrimSuffix(line, "\n"))
 	}
 	return code
 }
@@ -112,6 +135,9 @@ func judge(err error) (code int, hint string) {
 	case errors.Is(err, state.ErrExposed):
 		return exitFailure, "chmod 700 the directory and 600 the file"
 	case errors.Is(err, syscall.EADDRINUSE):
+		if hint := busy(err); hint != "" {
+			return exitFailure, hint
+		}
 		return exitFailure, "another process listens there; choose another address, or stop it"
 	case errors.Is(err, syscall.EACCES):
 		return exitFailure, "this account may not; ports below 1024 need CAP_NET_BIND_SERVICE"

@@ -10,8 +10,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// learnMore is where the documentation of the program begins.
-const learnMore = "Learn more: README.md and docs/CONFIG.md"
+// learnMore is where the documentation of the program begins: an installed one
+// has no files beside it.
+const learnMore = "Learn more: sallyport config reference"
 
 // exitCodes is part of the help of the program.
 const exitCodes = `Exit codes:

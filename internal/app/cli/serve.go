@@ -25,7 +25,7 @@ func serveCommand(s Streams) *cobra.Command {
 		Use:   "serve [flags]",
 		Short: "Guard a WebSocket backend",
 		Long: "Guard a WebSocket backend: one gate by flags, or any number from a file.\n\n" +
-			"Exactly one of --jwks, --forward and --anonymous says who may pass; without one the server does not start.\n" +
+			"Exactly one of --jwks, --forward and --anonymous says who may pass, unless -c is given. Without one, nothing starts.\n" +
 			"SIGTERM drains, a second one stops at once, SIGHUP reloads configuration, keys and certificates.",
 		Example: "  sallyport serve --dev --to ws://127.0.0.1:3000 --origin https://localhost:5173 --forward http://127.0.0.1:3000/me\n" +
 			"  sallyport serve --cert chain.pem --key key.pem --to ws://127.0.0.1:3000 --origin https://app.example.com \\\n" +

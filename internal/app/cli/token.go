@@ -179,9 +179,33 @@ func life(claims map[string]any, now time.Time) string {
 	if err != nil {
 		return "its exp is no time and would be refused"
 	}
+	if seconds < 0 || seconds > maxTime {
+		return "its exp is no time and would be refused"
+	}
 	end := time.Unix(int64(seconds), 0)
 	if left := end.Sub(now); left > 0 {
-		return "ends in " + left.Round(time.Second).String()
+		return "ends in " + roughly(left)
 	}
-	return "ended " + now.Sub(end).Round(time.Second).String() + " ago"
+	return "ended " + roughly(now.Sub(end)) + " ago"
+}
+
+// maxTime is the end of the year 9999 (RFC 3339) in seconds.
+const maxTime = 253402300799
+
+// roughly is d as a person wants it: in seconds up to an hour, in minutes up to
+// two days, then in days.
+func roughly(d time.Duration) string {
+	switch {
+	case d < time.Hour-time.Second/2:
+		return d.Round(time.Second).String()
+	case d < 48*time.Hour-time.Minute/2:
+		text := strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+		if strings.HasSuffix(text, "h0m") {
+			text = strings.TrimSuffix(text, "0m")
+		}
+		return text
+	case d >= 100*365*24*time.Hour:
+		return "more than 100 years"
+	}
+	return fmt.Sprintf("%d days", int64(d.Round(24*time.Hour)/(24*time.Hour)))
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,5 +127,5 @@ func stateDir(s Streams, flag string) (string, error) {
 	if v := getenv(s, "HOME"); filepath.IsAbs(v) {
 		return filepath.Join(v, ".local", "state", "sallyport"), nil
 	}
-	return "", &problem{exitUsage, errors.New("there is no state directory"), "name one by --state"}
+	return "", fail(exitUsage, "name one by --state", "there is no state directory")
 }
