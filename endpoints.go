@@ -111,11 +111,11 @@ func (a *api) issued(r *http.Request, g *gate, id auth.Identity) {
 func seconds(d time.Duration) int { return int(d / time.Second) }
 
 func (a *api) token(w http.ResponseWriter, r *http.Request) error {
-	var in gateRequest
-	if err := body(r, &in); err != nil {
+	if _, err := a.caller(r, nil); err != nil {
 		return err
 	}
-	if _, err := a.caller(r, nil); err != nil {
+	var in gateRequest
+	if err := body(r, &in); err != nil {
 		return err
 	}
 	return a.giveToken(w, r, in.Gate)
@@ -162,12 +162,12 @@ func (a *api) giveToken(w http.ResponseWriter, r *http.Request, path string) err
 }
 
 func (a *api) renew(w http.ResponseWriter, r *http.Request) error {
-	var in gateRequest
-	if err := body(r, &in); err != nil {
-		return err
-	}
 	from, err := a.caller(r, nil)
 	if err != nil {
+		return err
+	}
+	var in gateRequest
+	if err := body(r, &in); err != nil {
 		return err
 	}
 	g, err := a.gate(in.Gate)
@@ -201,10 +201,10 @@ func (a *api) renew(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) logout(w http.ResponseWriter, r *http.Request) error {
-	if err := body(r, &struct{}{}); err != nil {
+	if _, err := a.caller(r, nil); err != nil {
 		return err
 	}
-	if _, err := a.caller(r, nil); err != nil {
+	if err := body(r, &struct{}{}); err != nil {
 		return err
 	}
 	if a.Sessions == nil {

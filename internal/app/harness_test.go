@@ -64,7 +64,10 @@ func newBackend(t *testing.T) *backend {
 		}
 		json.NewEncoder(w).Encode(map[string]any{"sub": c.Value, "session": "s-" + c.Value})
 	})
-	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the page") })
+	mux.HandleFunc("/page", func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, "the page")
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		b.handshakes.Add(1)
 		b.mu.Lock()
