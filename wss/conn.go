@@ -216,6 +216,7 @@ func (c *Conn) readBody(p []byte) (int, error) {
 	if len(c.buf) == 0 && c.body.state == bodyLength {
 		n, err := c.raw.Read(p[:min(int64(len(p)), c.body.left)])
 		c.body.advance(int64(n))
+		c.keepSeat()
 		return n, err
 	}
 	if len(c.buf) == 0 {
@@ -226,6 +227,7 @@ func (c *Conn) readBody(p []byte) (int, error) {
 	n, err := c.body.feed(c.buf)
 	c.ok = n
 	if err == nil {
+		c.keepSeat()
 		return 0, nil
 	}
 	status := 400
@@ -233,6 +235,14 @@ func (c *Conn) readBody(p []byte) (int, error) {
 		status = 413
 	}
 	return 0, c.refuse(status, err.Error(), true)
+}
+
+// keepSeat keeps the place of a connection once its request is there to the end.
+// Until then it makes others wait, and may have to go for them.
+func (c *Conn) keepSeat() {
+	if b := c.sock.before.Load(); b != nil && c.body.done() {
+		c.sock.l.waiting.keep(&b.waiting)
+	}
 }
 
 // hold keeps what arrives while a request is being answered. It returns only

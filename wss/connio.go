@@ -79,12 +79,13 @@ func (c *Conn) take(h *ws.Head, n int) error {
 	}
 	c.within(0)
 	if b := c.sock.before.Load(); b != nil {
-		c.sock.l.waiting.keep(&b.waiting)
+		c.sock.l.waiting.renew(&b.waiting)
 	}
 	c.wrote.Store(false)
 	c.early.Store(false)
 	c.phase, c.ok, c.upgrade = phaseRequest, n, h.Upgrade
 	c.body = newBody(h.ContentLength, h.Chunked, o.MaxBody)
+	c.keepSeat()
 	return nil
 }
 
@@ -130,7 +131,8 @@ const (
 )
 
 // Write implements net.Conn. Unless the server has set a deadline, a peer that
-// takes no 64 KiB in 30 seconds is lost: it would hold its place for ever.
+// takes no 64 KiB in 30 seconds is lost: it would hold its place for ever. While
+// it does not take them, its place may be given to somebody else.
 func (c *Conn) Write(p []byte) (n int, err error) {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
@@ -144,9 +146,14 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		if !c.timed.Load() {
 			c.raw.SetWriteDeadline(time.Now().Add(writeStall))
 		}
+		b := c.sock.before.Load()
+		kept := b != nil && c.sock.l.waiting.yield(&b.waiting)
 		var k int
 		k, err = c.raw.Write(p[n:min(len(p), n+writePiece)])
 		n += k
+		if kept {
+			c.sock.l.waiting.keep(&b.waiting)
+		}
 	}
 	return n, err
 }

@@ -96,13 +96,26 @@ func (p *pool) keep(s *seat) {
 	}
 }
 
-// yield undoes keep, as if the seat had been taken now.
-func (p *pool) yield(s *seat) {
+// yield undoes keep, as if the seat had been taken now. It reports whether the
+// seat was kept.
+func (p *pool) yield(s *seat) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.in && s.place == nil {
+	kept := s.in && s.place == nil
+	if kept {
 		s.since, s.place = time.Now(), p.order.PushBack(s)
 		p.wake()
+	}
+	return kept
+}
+
+// renew makes a seat that is not kept as if it had been taken now.
+func (p *pool) renew(s *seat) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.place != nil {
+		s.since = time.Now()
+		p.order.MoveToBack(s.place)
 	}
 }
 
