@@ -104,6 +104,11 @@ func (s *Server) verifier(p *plan, gate string, c *config.JWT, old *plan) (*veri
 	if err != nil {
 		return nil, err
 	}
+	if old != nil && file { // else none of its keys is trusted until the file is read
+		if i := slices.IndexFunc(old.verifiers, same); i >= 0 {
+			v.Inherit(old.verifiers[i].Verifier)
+		}
+	}
 	v.OnChange(s.rejudge)
 	full := &verifier{Verifier: v, key: key, gates: []string{gate}, file: file, url: c.JWKS != "" && !file}
 	p.verifiers = append(p.verifiers, full)

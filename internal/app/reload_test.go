@@ -19,6 +19,7 @@ import (
 
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/app"
 )
 
 // TestReload changes one thing at a time: exactly the connections that the new
@@ -276,4 +277,25 @@ func TestShownConfiguration_AT98(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestNewCertificateCutsNobody: hosts that follow a new certificate leave the
+// keys of a file in force.
+func TestNewCertificateCutsNobody(t *testing.T) {
+	w := newWorld(t)
+	cert := selfSigned(t, w.dir, 1, "app.example.com")
+	files := fmt.Sprintf("tls: {files: [{cert: %s/cert.pem, key: %s/key.pem}]}", w.dir, w.dir)
+	w.configure(strings.Replace(w.text(w.jwtGate("/chat", "")), "tls: {dev: true}", files, 1)).start()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(cert)
+	d := websocket.Dialer{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "app.example.com"}}
+	h := map[string][]string{"Origin": {trusted}, "Authorization": {"Bearer " + w.idp.token(t, "alice", nil)}, "Host": {"app.example.com"}}
+	conn, _, err := d.Dial("wss://"+w.server.Addr().String()+"/chat", h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	selfSigned(t, w.dir, 2, "app.example.com", "www.example.com")
+	app.Rename(w.server)
+	alive(t, conn)
 }
