@@ -33,6 +33,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -194,6 +195,9 @@ func (a *Authenticator) question(ctx context.Context, r *http.Request) (question
 	}
 	if q.Origin == "none" {
 		q.Origin = ""
+	}
+	if _, err := netip.ParseAddr(q.Address); err != nil {
+		q.Address = "" // of a peer on a unix socket: there is none to tell
 	}
 	switch {
 	case len(r.Header["Authorization"]) > 1:

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -81,6 +82,12 @@ func TestTheQuestion_SR85_AT82_AT83(t *testing.T) {
 	want(t, err, 0)
 	if got := f.last(); got["Origin"] != nil || got["Cookie"] != nil || got["X-Forwarded-For"] != nil {
 		t.Errorf("sent %v for a program, id %v", got, id.Subject)
+	}
+	nowhere := auth.Attempt{Gate: "/chat", Origin: "none", Address: netip.Addr{}.String()} // a peer on a unix socket
+	_, err = a.Authenticate(auth.WithAttempt(background, nowhere), request("Authorization", "Bearer y"))
+	want(t, err, 0)
+	if got := f.last(); got["X-Forwarded-For"] != nil {
+		t.Errorf("SR-86 sent %v", got)
 	}
 }
 
