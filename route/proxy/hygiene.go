@@ -16,9 +16,12 @@ import (
 var unwanted = func() map[string]bool {
 	m := map[string]bool{}
 	for _, name := range strings.Fields(`
-		forwarded x-forwarded x-real-ip x-client-ip true-client-ip cf-connecting-ip cf-connecting-ipv6
+		forwarded forwarded-for forwarded-host forwarded-proto x-forwarded x-real-ip x-client-ip true-client-ip cf-connecting-ip cf-connecting-ipv6
 		x-cluster-client-ip fastly-client-ip x-original-forwarded-for x-originating-ip x-remote-ip x-remote-addr client-ip
-		x-original-url x-rewrite-url x-original-host x-host x-original-uri via
+		remote-addr remote-ip real-ip fly-client-ip do-connecting-ip x-appengine-user-ip x-azure-clientip x-azure-socketip
+		x-nf-client-connection-ip x-vercel-forwarded-for wl-proxy-client-ip cf-pseudo-ipv4 http-client-ip
+		x-original-url x-rewrite-url x-original-host x-host x-original-uri x-original-proto x-host-override x-http-host-override via
+		x-scheme x-url-scheme front-end-https
 		connection keep-alive te trailer trailers transfer-encoding upgrade http2-settings
 		content-length expect host proxy x-sallyport`) {
 		m[name] = true
@@ -26,7 +29,7 @@ var unwanted = func() map[string]bool {
 	return m
 }()
 
-var unwantedPrefixes = []string{"x-forwarded-", "sallyport-", "sec-websocket-", "proxy-"}
+var unwantedPrefixes = []string{"x-forwarded-", "http-x-forwarded-", "x-envoy-", "sallyport-", "sec-websocket-", "proxy-"}
 
 // Clean removes from h what a client must not tell a backend: forwarding
 // headers (Forwarded, X-Forwarded-*, X-Real-IP and their kin), everything that

@@ -18,6 +18,8 @@ var forged = []string{
 	"X-Forwarded-User", "X-Forwarded-Prefix", "X-FORWARDED-SSL", "X-Forwarded", "X-Real-IP", "X_Real_Ip", "x-real-ip", "X-Client-IP", "True-Client-IP",
 	"CF-Connecting-IP", "Cf_Connecting_Ip", "Fastly-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Url", "X-Rewrite-Url", "X-Original-Host", "Via",
 	"Sallyport-Identity", "sallyport_identity", "Sallyport-Anything", "X-User-Id", "x-user-id", "X_User_Id", "X_USER-ID", "X-User_id", "X~User~Id",
+	"Forwarded-For", "Fly-Client-Ip", "Remote_Addr", "X-AppEngine-User-IP", "X-Azure-ClientIP", "WL-Proxy-Client-IP", "HTTP_X_FORWARDED_FOR",
+	"X-Envoy-External-Address", "X-Envoy-Original-Path", "X-Host-Override", "X-Url-Scheme", "Front-End-Https",
 	"Proxy", "Proxy-Authorization", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Http2-Settings", "Sec-Websocket-Extensions", "Sec_Websocket_Key", "Sec-Websocket-Foo",
 	"Upgrade", "Expect", "Transfer_Encoding", "Content_Length",
 }
