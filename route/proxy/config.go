@@ -37,7 +37,7 @@ type Config struct {
 	IdentityHeaders map[string]string
 
 	// StripCookies are names of cookies that are the door's business. They never
-	// pass.
+	// pass, and no backend can set them.
 	StripCookies []string
 
 	// ForwardCredentials lets Authorization pass although the door has verified

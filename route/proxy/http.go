@@ -13,6 +13,7 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,19 @@ func App(target string, c Config) (http.Handler, error) {
 	return p.handler(func(*http.Request) (*auth.Identity, error) { return nil, nil }, func(http.Header) {}), nil
 }
 
+// keepCookies removes what a backend would set in place of the door's own
+// cookies: a session that somebody else chose.
+func (p *Proxy) keepCookies(h http.Header) {
+	lines := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		name, _, _ = strings.Cut(name, ";")
+		return slices.Contains(p.config.StripCookies, strings.Trim(name, " \t"))
+	})
+	if h["Set-Cookie"] = lines; len(lines) == 0 {
+		delete(h, "Set-Cookie")
+	}
+}
+
 // dropCORS removes what a backend says about other origins: the door has said it.
 func dropCORS(h http.Header) {
 	for name := range h {
@@ -90,6 +104,7 @@ func (p *Proxy) handler(who func(*http.Request) (*auth.Identity, error), edit fu
 			if r.StatusCode == http.StatusSwitchingProtocols {
 				return deny.Because(deny.BackendProtocol, errors.New("the backend switched protocols, which nobody asked for"))
 			}
+			p.keepCookies(r.Header)
 			edit(r.Header)
 			return nil
 		},
