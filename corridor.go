@@ -150,6 +150,7 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		v.refuse(err)
 		return
 	}
+	defer d.openings.Done()
 	stop := context.AfterFunc(c.ctx, cancel)
 	h := v.handshake(c)
 	sink, err := g.Route.Open(ctx, h) // 6

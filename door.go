@@ -91,6 +91,8 @@ type Door struct {
 	sockets sync.WaitGroup // sockets not yet given back
 	writers sync.WaitGroup // goroutines of outboxes
 	helpers sync.WaitGroup // handlers and re-checks
+
+	openings sync.WaitGroup // handshakes between the registry and their answer
 }
 
 // New returns a door, or all mistakes of c at once. It starts no goroutine.

@@ -14,7 +14,9 @@ import (
 	"github.com/sallyport/sallyport/guard"
 )
 
-// enter puts c in the registry, as opening. From then on a revocation finds it.
+// enter puts c in the registry, as opening: from then on a revocation finds it.
+// The caller says openings.Done once the handshake is answered, unless there is
+// an error.
 func (d *Door) enter(c *Conn) error {
 	d.mu.Lock()
 	if d.draining {
@@ -23,10 +25,12 @@ func (d *Door) enter(c *Conn) error {
 		return deny.Because(deny.Drain, nil)
 	}
 	d.conns[c.id] = c
+	d.openings.Add(1)
 	d.mu.Unlock()
 	end, _ := c.life.End()
 	d.clock.Set(&c.alarm, end)
 	if d.revocations.Revoked(holder(c.Identity())) { // between the check and the registry
+		defer d.openings.Done()
 		c.end(ending{reason: deny.AuthRevoked, by: "door"})
 		return deny.Because(deny.AuthRevoked, nil)
 	}
@@ -219,6 +223,7 @@ drain:
 	}
 	done := make(chan struct{})
 	go func() { // ends with the sockets, which linger for less than a second, and with the handlers
+		d.openings.Wait() // then nothing new is added to the others
 		d.sockets.Wait()
 		d.engine.Wait()
 		d.writers.Wait()
