@@ -2,9 +2,14 @@ package app
 
 import (
 	"fmt"
+	"net"
 	"net/http"
+	"slices"
 	"sort"
+	"strings"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/admin"
 )
 
 // healthHandler answers /livez (the process answers), /readyz (it takes
@@ -17,12 +22,32 @@ func (s *Server) healthHandler() http.Handler {
 		tell(w, s.checks(time.Now()), r.URL.Query().Has("verbose"))
 	})
 	if m := s.options.Meter; m != nil {
-		mux.Handle("GET /metrics", m.Handler())
+		mux.Handle("GET /metrics", s.ownHost(m.Handler()))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		mux.ServeHTTP(w, r)
+	})
+}
+
+// ownHost answers on loopback only to the names of loopback: a page whose name
+// was made to point there (DNS rebinding) could read everything else.
+func (s *Server) ownHost(h http.Handler) http.Handler {
+	if t, ok := s.health.Addr().(*net.TCPAddr); !ok || !t.IP.IsLoopback() {
+		return h // scraped from elsewhere, under any name
+	}
+	hosts := admin.Hosts(s.health.Addr())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := strings.ToLower(r.Host)
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		if !slices.Contains(hosts, strings.Trim(host, "[]")) && !strings.HasSuffix(host, ".localhost") {
+			http.Error(w, "this host name is not served here", http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
 	})
 }
 
