@@ -217,6 +217,7 @@ func TestEvents_SR92(t *testing.T) {
 	big := w.admit(client{bearer: w.idp.token(t, "bob", nil)})
 	big.WriteMessage(websocket.BinaryMessage, make([]byte, 2<<10))
 	ending(t, big)
+	eventually(t, "the line of bob's end", func() bool { return strings.Contains(w.log.String(), "guard.too-big") })
 	if _, err := w.admin.End(t.Context(), map[string][]string{"subject": {"alice"}}); err != nil {
 		t.Fatal(err)
 	}
