@@ -226,8 +226,17 @@ func (d *Door) identify(ctx context.Context, by auth.Authenticator, r *http.Requ
 	return id, d.acceptable(id)
 }
 
+// addressText is empty for an address that nobody knows, such as that of a peer
+// on a unix socket.
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
 func (v *visit) attempt() auth.Attempt {
-	return auth.Attempt{Gate: v.gate.Path, Origin: v.origin, Address: v.address.String()}
+	return auth.Attempt{Gate: v.gate.Path, Origin: v.origin, Address: addressText(v.address)}
 }
 
 // acceptable refuses an identity that has ended, that was revoked, or that

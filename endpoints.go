@@ -25,7 +25,7 @@ type gateRequest struct {
 func (a *api) whoAt(r *http.Request, g *gate, from string) (auth.Identity, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), openWait)
 	defer cancel()
-	at := auth.Attempt{Gate: g.Path, Origin: from, Address: a.policy.address(r).String()}
+	at := auth.Attempt{Gate: g.Path, Origin: from, Address: addressText(a.policy.address(r))}
 	return a.door.identify(ctx, auth.Without(g.Auth, auth.Ticket), r, at)
 }
 

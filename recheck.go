@@ -114,7 +114,7 @@ func (rc *recheck) ask() {
 	old.Handle = bytes.Clone(old.Handle)
 	rc.mu.Unlock()
 	defer clear(old.Handle)
-	ctx = auth.WithAttempt(ctx, auth.Attempt{Gate: c.gate, Origin: c.origin, Address: c.address.String()})
+	ctx = auth.WithAttempt(ctx, auth.Attempt{Gate: c.gate, Origin: c.origin, Address: addressText(c.address)})
 
 	id, err := rc.authority.Recheck(ctx, old)
 	switch {

@@ -286,8 +286,11 @@ func TestMetricNames(t *testing.T) {
 	}
 	w.admit(client{origin: "-", protocols: []string{minted.Ticket, "sallyport"}}).Close()
 	w.refused(client{origin: "-", protocols: []string{minted.Ticket, "sallyport"}, address: "127.0.0.2"})
-	eventually(t, "the program has left", func() bool { return strings.Contains(w.log.String(), `"msg":"ended"`) })
-	_, text := w.get("/metrics")
+	var text string
+	eventually(t, "the program has left and was counted", func() bool {
+		_, text = w.get("/metrics")
+		return strings.Contains(text, "sallyport_connection_duration_seconds_count 1")
+	})
 	for _, want := range []string{
 		`sallyport_tickets_issued_total{result="ok"} 1`, `sallyport_tickets_redeemed_total{result="ok"} 1`, `sallyport_tickets_redeemed_total{result="refused"} 1`,
 		`sallyport_auth_failures_total{method="none",reason="auth.invalid"} 1`, `sallyport_connections_closed_total{code="peer.lost",side="client"} 1`,
