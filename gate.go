@@ -82,26 +82,28 @@ func (p *policy) ambiguous(rawPath string, own *gate) bool {
 	if _, err := url.PathUnescape(rawPath); err != nil {
 		return true
 	}
-	candidate := rawPath
-	for range 4 { // decoded as often as anybody behind might
-		seen := candidate
-		if i := strings.IndexByte(candidate, ';'); i >= 0 {
-			cut := candidate[:i]
-			if p.strays(cut, own) {
-				return true
-			}
-			candidate = withoutParameters(candidate)
+	seen := map[string]bool{}
+	for readings := []string{rawPath}; len(readings) > 0; {
+		c := readings[0]
+		readings = readings[1:]
+		if seen[c] {
+			continue
 		}
-		candidate = strings.ReplaceAll(candidate, `\`, "/")
-		if p.strays(candidate, own) {
+		if seen[c] = true; len(seen) > maxReadings || p.strays(c, own) {
 			return true
 		}
-		if candidate = unescape(candidate); candidate == seen {
-			return false
+		cut, _, _ := strings.Cut(c, ";")
+		for _, next := range [...]string{cut, withoutParameters(c), strings.ReplaceAll(c, `\`, "/"), unescape(c)} {
+			if next != "" {
+				readings = append(readings, next)
+			}
 		}
 	}
-	return true // still changing: nobody means that
+	return false
 }
+
+// maxReadings bounds in how many ways a path may be read: nobody means more.
+const maxReadings = 64
 
 // unescape decodes once what can be decoded: what is left of "100%25" is no
 // escape, and stays.

@@ -199,6 +199,8 @@ func TestPathsThatOnlyLookLikeAGate_SR87_AT89(t *testing.T) {
 		"/ws%3bx":              400,
 		`/\ws`:                 400,
 		"/x%2f..%2fws":         400,
+		`/0\0/../ws`:           400, // for a server that knows no backslash
+		`/0%5c0/../ws`:         400,
 		"/Sallyport/ticket":    400,
 		"/%73allyport/ticket":  400,
 		"/sallyport":           404,
