@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/internal/strictjson"
@@ -67,7 +66,7 @@ func field(m map[string]json.RawMessage, name string, limit int) (string, error)
 		return "", nil
 	}
 	var s string
-	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil || !text(s, limit) {
+	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil || !strictjson.Text(s, limit) {
 		return "", fmt.Errorf("%s is not a string of 1 to %d bytes without control characters", name, limit)
 	}
 	return s, nil
@@ -83,7 +82,7 @@ func scopes(m map[string]json.RawMessage) ([]string, error) {
 		return nil, fmt.Errorf("scopes is not a list of at most %d strings", maxScope)
 	}
 	for _, s := range list {
-		if !text(s, maxName) || !printable(s) {
+		if !strictjson.Text(s, maxName) || !printable(s) {
 			return nil, errors.New("scopes has an unusable member")
 		}
 	}
@@ -102,21 +101,6 @@ func end(m map[string]json.RawMessage) (time.Time, error) {
 		return time.Time{}, errors.New("exp is not a whole number of seconds since 1970")
 	}
 	return time.Unix(n, 0), nil
-}
-
-// text reports whether s is not empty, at most limit bytes, and free of control
-// characters and of the replacement character, into which encoding/json turns
-// every lone surrogate: two subjects must not become one.
-func text(s string, limit int) bool {
-	if s == "" || len(s) > limit {
-		return false
-	}
-	for _, c := range s {
-		if c < 0x20 || c >= 0x7f && c < 0xa0 || c == utf8.RuneError {
-			return false
-		}
-	}
-	return true
 }
 
 // printable reports whether s has visible ASCII characters only.

@@ -48,7 +48,7 @@ func (v *Verifier) judge(t *parsed, now time.Time) (auth.Identity, error) {
 	if err := otherKind(claims); err != nil {
 		return none, invalid("%w", err)
 	}
-	if id.Subject, _ = asString(claims["sub"]); !text(id.Subject, maxName) {
+	if id.Subject, _ = asString(claims["sub"]); !strictjson.Text(id.Subject, maxName) {
 		return none, invalid("no usable sub")
 	}
 	if id.Session, err = optional(claims, "sid"); err != nil {
@@ -169,7 +169,7 @@ func optional(claims map[string]json.RawMessage, name string) (string, error) {
 		return "", nil
 	}
 	s, ok := asString(raw)
-	if !ok || !text(s, maxName) {
+	if !ok || !strictjson.Text(s, maxName) {
 		return "", fmt.Errorf("%s is not a string of 1 to %d bytes", name, maxName)
 	}
 	return s, nil
@@ -193,7 +193,7 @@ func scopes(claims map[string]json.RawMessage) ([]string, error) {
 			list = strings.FieldsFunc(s, func(c rune) bool { return c == ' ' })
 		}
 		for _, s := range list {
-			if !text(s, maxName) || strings.Contains(s, " ") {
+			if !strictjson.Text(s, maxName) || strings.Contains(s, " ") {
 				return nil, fmt.Errorf("%s has an unusable member", name)
 			}
 		}

@@ -27,6 +27,7 @@ import (
 
 	"github.com/sallyport/sallyport/auth"
 	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/internal/strictjson"
 )
 
 // TypeAccess and TypeIdentity are the kinds of token (header "typ") that the
@@ -108,10 +109,10 @@ func New(c Config) (*Verifier, error) {
 	var errs []error
 	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf("jwt: "+format, args...)) }
 
-	if !text(c.Issuer, maxText) {
+	if !strictjson.Text(c.Issuer, maxText) {
 		mistake("issuer must be set: the exact value of iss, at most %d bytes", maxText)
 	}
-	if !text(c.Audience, maxText) {
+	if !strictjson.Text(c.Audience, maxText) {
 		mistake("audience must be set: a token for another service would be accepted without it")
 	}
 	sources := 0

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"unicode/utf8"
 )
 
 // decode reads unpadded base64url. One value has one text: the standard library
@@ -44,19 +43,4 @@ func asStrings(raw json.RawMessage) ([]string, bool) {
 		out = append(out, s)
 	}
 	return out, true
-}
-
-// text reports whether s is not empty, at most limit bytes, and free of control
-// characters and of the replacement character, into which encoding/json turns
-// every lone surrogate: two subjects must not become one.
-func text(s string, limit int) bool {
-	if s == "" || len(s) > limit {
-		return false
-	}
-	for _, c := range s {
-		if c < 0x20 || c >= 0x7f && c < 0xa0 || c == utf8.RuneError {
-			return false
-		}
-	}
-	return true
 }

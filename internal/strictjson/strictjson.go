@@ -93,3 +93,18 @@ func noEOF(err error) error {
 	}
 	return err
 }
+
+// Text reports whether s is not empty, at most limit bytes, and free of control
+// characters and of the replacement character, into which encoding/json turns
+// every lone surrogate: two subjects must not become one.
+func Text(s string, limit int) bool {
+	if s == "" || len(s) > limit {
+		return false
+	}
+	for _, c := range s {
+		if c < 0x20 || c >= 0x7f && c < 0xa0 || c == utf8.RuneError {
+			return false
+		}
+	}
+	return true
+}
