@@ -1,4 +1,4 @@
-// Command gen writes deny/reasons.go and docs/REASONS.md from spec/reasons.json.
+// Command gen writes deny/reasons.go, docs/REASONS.md and js/client/src/reasons.ts from spec/reasons.json.
 package main
 
 import (
@@ -54,6 +54,58 @@ func main() {
 		fmt.Fprintf(&b, "| `%s` | %d | %d | %s | %s | %d | %s |\n", r.Code, r.Close, r.Status, r.Title, r.Client, r.Backend, r.Sentence)
 	}
 	write("../docs/REASONS.md", b.Bytes())
+
+	write("../js/client/src/reasons.ts", typescript(rows))
+}
+
+// typescript writes the part of the table that a client acts on. It is a text
+// for each behaviour and not an object, since pages pay for every byte of it.
+func typescript(rows []row) []byte {
+	var b bytes.Buffer
+	b.WriteString("// Generated from spec/reasons.json by deny/gen; edit that file and run go generate ./deny.\n\n")
+	b.WriteString("/** Why the door ended or refused a connection. */\nexport type Code =\n")
+	codes := map[string][]string{}
+	for _, r := range rows {
+		fmt.Fprintf(&b, "  | '%s'\n", r.Code)
+		codes[r.Client] = append(codes[r.Client], r.Code)
+	}
+	b.WriteString(`
+/**
+ * What a client does after an end with a code: stay away, come back with a fresh credential, come back after a
+ * back-off, or come back when there is something to send.
+ */
+export type Behaviour = 'never' | 'reauth' | 'later' | 'next-use'
+
+const table: Record<Behaviour, string> = {
+`)
+	for _, c := range []string{"never", "reauth", "later", "next-use"} {
+		key := c
+		if strings.Contains(c, "-") {
+			key = "'" + c + "'"
+		}
+		line := fmt.Sprintf("  %s: '%s',\n", key, strings.Join(codes[c], " "))
+		if len(line) > 141 { // the formatter's width
+			line = strings.Replace(line, ": ", ":\n    ", 1)
+		}
+		b.WriteString(line)
+		delete(codes, c)
+	}
+	for c := range codes {
+		log.Fatalf("the client behaviour %q is unknown", c)
+	}
+	b.WriteString(`}
+
+/** What a client does after an end with code; undefined if the code is not of the table. */
+export function behaviour(code: string): Behaviour | undefined {
+  return (Object.keys(table) as Behaviour[]).find(b => table[b].split(' ').includes(code))
+}
+
+/** Whether code is of the table. */
+export function isCode(code: string): code is Code {
+  return behaviour(code) !== undefined
+}
+`)
+	return b.Bytes()
 }
 
 func write(file string, data []byte) {
