@@ -58,16 +58,24 @@ func main() {
 	write("../js/client/src/reasons.ts", typescript(rows))
 }
 
-// typescript writes the part of the table that a client acts on. It is a text
-// for each behaviour and not an object, since pages pay for every byte of it.
+// typescript writes what a client acts on. Codes that share everything share a
+// line, since pages pay for every byte.
 func typescript(rows []row) []byte {
 	var b bytes.Buffer
 	b.WriteString("// Generated from spec/reasons.json by deny/gen; edit that file and run go generate ./deny.\n\n")
 	b.WriteString("/** Why the door ended or refused a connection. */\nexport type Code =\n")
+	var kinds []string
 	codes := map[string][]string{}
 	for _, r := range rows {
 		fmt.Fprintf(&b, "  | '%s'\n", r.Code)
-		codes[r.Client] = append(codes[r.Client], r.Code)
+		if strings.ContainsAny(r.Title, `'\`) {
+			log.Fatalf("the title of %s would need quoting", r.Code)
+		}
+		kind := fmt.Sprintf("'%s', %d, '%s'", r.Client, r.Close, r.Title)
+		if codes[kind] == nil {
+			kinds = append(kinds, kind)
+		}
+		codes[kind] = append(codes[kind], r.Code)
 	}
 	b.WriteString(`
 /**
@@ -76,33 +84,28 @@ func typescript(rows []row) []byte {
  */
 export type Behaviour = 'never' | 'reauth' | 'later' | 'next-use'
 
-const table: Record<Behaviour, string> = {
-`)
-	for _, c := range []string{"never", "reauth", "later", "next-use"} {
-		key := c
-		if strings.Contains(c, "-") {
-			key = "'" + c + "'"
-		}
-		line := fmt.Sprintf("  %s: '%s',\n", key, strings.Join(codes[c], " "))
-		if len(line) > 141 { // the formatter's width
-			line = strings.Replace(line, ": ", ":\n    ", 1)
-		}
-		b.WriteString(line)
-		delete(codes, c)
-	}
-	for c := range codes {
-		log.Fatalf("the client behaviour %q is unknown", c)
-	}
-	b.WriteString(`}
-
-/** What a client does after an end with code; undefined if the code is not of the table. */
-export function behaviour(code: string): Behaviour | undefined {
-  return (Object.keys(table) as Behaviour[]).find(b => table[b].split(' ').includes(code))
+/** What the table of reasons says of a code: what a client does, the close code, and the title in the close reason. */
+export interface Reason {
+  act: Behaviour
+  close: number
+  title: string
 }
 
-/** Whether code is of the table. */
-export function isCode(code: string): code is Code {
-  return behaviour(code) !== undefined
+const table: [act: Behaviour, close: number, title: string, codes: string][] = [
+`)
+	for _, kind := range kinds {
+		line := fmt.Sprintf("  [%s, '%s'],\n", kind, strings.Join(codes[kind], " "))
+		if len(line) > 141 { // the formatter's width
+			line = fmt.Sprintf("  [\n    %s,\n    '%s',\n  ],\n", strings.ReplaceAll(kind, ", ", ",\n    "), strings.Join(codes[kind], " "))
+		}
+		b.WriteString(line)
+	}
+	b.WriteString(`]
+
+/** The row of a code; undefined if it is not of the table. */
+export function lookup(code: string): Reason | undefined {
+  for (const [act, close, title, codes] of table) if (codes.split(' ').includes(code)) return { act, close, title }
+  return
 }
 `)
 	return b.Bytes()
