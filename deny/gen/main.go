@@ -107,6 +107,9 @@ export function lookup(code: string): Reason | undefined {
   for (const [act, close, title, codes] of table) if (codes.split(' ').includes(code)) return { act, close, title }
   return
 }
+
+/** What a client does after an end with code; undefined if it is not of the table. */
+export const behaviour = (code: string): Behaviour | undefined => lookup(code)?.act
 `)
 	return b.Bytes()
 }

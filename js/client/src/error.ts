@@ -27,16 +27,14 @@ export type Problem =
 /** Every error of this package that is not a plain `TypeError` or a `DOMException` of the WebSocket interface. */
 export class SallyportError extends Error {
   override readonly name = 'SallyportError'
-  readonly code: Problem
+  declare readonly code: Problem
   /** The HTTP status of the ticket endpoint, if it answered. */
-  readonly status: number | undefined
+  declare readonly status: number | undefined
   /** The least time to wait before the next attempt, in seconds, if the endpoint asked for one. */
-  readonly retryAfter: number | undefined
+  declare readonly retryAfter: number | undefined
 
   constructor(code: Problem, message: string, more: { cause?: unknown; status?: number; retryAfter?: number | undefined } = {}) {
-    super(message, 'cause' in more ? { cause: more.cause } : undefined)
-    this.code = code
-    this.status = more.status
-    this.retryAfter = more.retryAfter
+    super(message, more)
+    Object.assign(this, { code, status: more.status, retryAfter: more.retryAfter })
   }
 }

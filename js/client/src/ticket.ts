@@ -69,7 +69,7 @@ export async function getTicket(options: Credentials, request: TicketRequest): P
   const source = options.ticket
   const ticket = typeof source === 'function' ? await source(request) : await post(options, String(source), request)
   // The pattern is that of the door: anything else would be a syntax error, or be sent to strangers by mistake.
-  if (ticket !== null && !/^sallyport\.ticket\.[\w-]{1,1000}$/.test(ticket?.ticket)) throw failed('no ticket in the answer')
+  if (ticket !== null && !/^sallyport\.ticket\.[\w-]{1,1000}$/.test(ticket?.ticket)) throw failed('none in the answer')
   return ticket
 }
 
@@ -77,19 +77,19 @@ export async function getTicket(options: Credentials, request: TicketRequest): P
 export async function getToken(options: Credentials, request: TicketRequest): Promise<string | null> {
   const token = typeof options.token === 'function' ? await options.token(request) : options.token
   // Checked here, because a platform that refuses a header shows its value in the error.
-  if (token != null && !/^[\w.~+/-]{1,8192}=*$/.test(token)) throw failed('the token is no bearer token')
+  if (token != null && !/^[\w.~+/-]{1,8192}=*$/.test(token)) throw failed('no bearer token')
   return token ?? null
 }
 
 async function post(options: Credentials, source: string, request: TicketRequest): Promise<Ticket | null> {
   const headers: Record<string, string> = { 'content-type': 'application/json' }
-  if (options.token != null) {
+  if (options.token) {
     const token = await getToken(options, request)
-    if (token === null) return null
+    if (!token) return null
     headers.authorization = `Bearer ${token}`
   }
   const url = new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href ?? request.url.replace(/^ws/, 'http'))
-  if (url.protocol !== 'https:' && !options.dangerouslyAllowPlaintext) throw failed('the endpoint is not https:')
+  if (url.protocol !== 'https:' && !options.dangerouslyAllowPlaintext) throw failed('not https:')
   let answer: Response
   try {
     answer = await (options.fetch ?? fetch)(url, {
@@ -101,37 +101,28 @@ async function post(options: Credentials, source: string, request: TicketRequest
       redirect: 'error',
       signal: request.signal,
     })
+    if (answer.ok) return JSON.parse(await read(answer.body!))
   } catch (cause) {
-    throw failed('the endpoint cannot be reached', { cause })
+    throw failed('no answer', { cause })
   }
-  if (answer.ok) return read(answer)
   answer.body?.cancel().catch(() => {})
-  if (answer.status === 401 || answer.status === 403) return null
-  throw failed(`the endpoint answered ${answer.status}`, {
-    status: answer.status,
-    retryAfter: Number(answer.headers.get('retry-after')) || undefined,
-  })
+  const { status } = answer
+  if (status === 401 || status === 403) return null
+  throw failed(`status ${status}`, { status, retryAfter: Number(answer.headers.get('retry-after')) || undefined })
 }
 
-async function read(answer: Response): Promise<Ticket> {
-  try {
-    const reader = answer.body!.getReader()
-    const decoder = new TextDecoder()
-    let text = ''
-    for (;;) {
-      const { done, value } = await reader.read()
-      if (done) return JSON.parse(text)
-      text += decoder.decode(value, { stream: true })
-      if (text.length > maxAnswer) {
-        await reader.cancel()
-        throw failed('the answer is too long')
-      }
-    }
-  } catch (cause) {
-    throw failed('the answer cannot be read', { cause })
+async function read(body: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader()
+  let text = ''
+  while (text.length < maxAnswer) {
+    const { done, value } = await reader.read()
+    if (done) return text
+    text += value
   }
+  reader.cancel().catch(() => {})
+  throw new RangeError('too long')
 }
 
 function failed(what: string, more?: { cause?: unknown; status?: number; retryAfter?: number | undefined }): SallyportError {
-  return new SallyportError('ticket', `ticket: ${what}`, more)
+  return new SallyportError('ticket', `ticket endpoint: ${what}`, more)
 }
