@@ -7,6 +7,8 @@ export type Sign = 'online' | 'offline' | 'seen' | 'resume' | 'suspend' | 'resto
 export interface Env {
   /** The wall clock, in milliseconds. */
   now(): number
+  /** A clock that never goes backwards, in milliseconds. */
+  steady(): number
   /** At least 0, below 1. */
   random(): number
   setTimeout(f: () => void, ms: number): unknown
@@ -22,8 +24,9 @@ export interface Env {
 /** The surroundings that the platform offers. */
 export function platform(networkEvents: boolean, unref: boolean): Env {
   return {
-    now: Date.now,
-    random: Math.random,
+    now: () => Date.now(),
+    steady: () => performance.now(),
+    random: () => Math.random(),
     setTimeout(f, ms) {
       const timer: unknown = setTimeout(f, ms)
       if (unref) (timer as { unref?(): void }).unref?.()

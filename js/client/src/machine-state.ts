@@ -53,8 +53,10 @@ export interface Rules {
 
 /** What is measured with every event. */
 export interface Reading {
-  /** The wall clock, in milliseconds. It may jump. */
+  /** The wall clock, in milliseconds. It may jump, in both directions. */
   now: number
+  /** A clock that never goes backwards, in milliseconds from anywhere. It may stand still during sleep. */
+  steady: number
   /** At least 0 and below 1. */
   random: number
   /** Nobody can see the page at this moment. */
@@ -135,8 +137,9 @@ export interface State {
   rules: Rules
   /** The machine's clock, in milliseconds: it counts sleep and never goes backwards. */
   t: number
-  /** The wall clock at the last event. */
+  /** The two clocks at the last event. */
   wall: number
+  steady: number
   /** The application wants to be connected. */
   wanted: boolean
   /** The connection in use or being made; one that is being made while the other still serves; those on their way out. */
@@ -163,11 +166,12 @@ export interface State {
 }
 
 /** The first state: idle. */
-export function initial(rules: Rules, now: number): State {
+export function initial(rules: Rules, { now, steady }: Pick<Reading, 'now' | 'steady'>): State {
   return {
     rules,
     t: 0,
     wall: now,
+    steady,
     wanted: false,
     cur: undefined,
     move: undefined,
@@ -184,6 +188,11 @@ export function initial(rules: Rules, now: number): State {
     status: { status: 'idle' },
     final: undefined,
   }
+}
+
+/** The machine's clock at a later moment. The wall clock counts sleep; the other goes on when the wall clock is set back. */
+export function clock(s: State, { now, steady }: Pick<Reading, 'now' | 'steady'>): number {
+  return s.t + Math.max(0, now - s.wall, steady - s.steady)
 }
 
 /** When the machine wants its next `timer` event, on its own clock; Infinity: it does not. */

@@ -3,7 +3,7 @@
 
 import { bye, dial, finish, giveUp, last, over, suspend, type Turn, wait } from './machine-ends.js'
 import { advised, ask, ended, heard, live, opened, probe, unrenewed, wake } from './machine-life.js'
-import { due, type Effect, type Event, givenUp, type Link, type State } from './machine-state.js'
+import { clock, due, type Effect, type Event, givenUp, type Link, type State } from './machine-state.js'
 
 const jump = 10_000
 
@@ -12,9 +12,10 @@ export function next(state: State, e: Event): [State, Effect[]] {
   const copy = (l: Link | undefined) => l && { ...l }
   const s = { ...state, cur: copy(state.cur), move: copy(state.move), old: state.old.map(l => ({ ...l })) }
   const x: Turn = { s, e, fx: [] }
-  // A wall clock that is set back stands still here; a timer that fired proves that its time has passed.
-  s.t += Math.max(0, e.now - s.wall)
+  s.t = clock(state, e)
   s.wall = e.now
+  s.steady = e.steady
+  // Some timers fire a little early.
   if (e.type === 'timer') s.t = Math.max(s.t, e.due)
   const late = s.t - due(state)
   if (late > jump) wake(x, late)

@@ -2,7 +2,7 @@
 import type { Env } from './browser.js'
 import { type Bounds, type ClientEvents, type Feed, feed, gone, type Waiting, waiting } from './events.js'
 import { next } from './machine.js'
-import { due, type Effect, type Happening, initial, type Rules, type Status } from './machine-state.js'
+import { clock, due, type Effect, type Happening, initial, type Rules, type Status } from './machine-state.js'
 import { type QueueOptions, queue, type SendOptions, unsure } from './queue.js'
 import { type AppEnd, type Conn, conn, dial, drop, type Owner, ready, renew } from './shell.js'
 import { control, type Data } from './wire.js'
@@ -44,15 +44,16 @@ export function engine({ url, gate, protocols, options, rules, bounds, env }: Pa
   const outbox = queue(bounds)
   const conns = new Map<number, Conn>()
   const todo: Happening[] = []
+  const clocks = () => ({ now: env.now(), steady: env.steady() })
   let busy = false
-  let state = initial(rules, env.now())
+  let state = initial(rules, clocks())
   let current: Conn | undefined
   let timer: { due: number; handle: unknown } | undefined
   let deaf: (() => void) | undefined
   let polling = 0
 
   const tell = <K extends keyof ClientEvents>(type: K, detail: ClientEvents[K]) => events.dispatchEvent(new CustomEvent(type, { detail }))
-  const time = () => state.t + Math.max(0, env.now() - state.wall)
+  const time = () => clock(state, clocks())
   const buffered = () => current?.socket?.bufferedAmount ?? 0
 
   const owner: Owner = {
@@ -87,7 +88,7 @@ export function engine({ url, gate, protocols, options, rules, bounds, env }: Pa
       const before = state.status
       const [after, effects] = next(state, {
         ...h,
-        now: env.now(),
+        ...clocks(),
         random: env.random(),
         hidden: env.hidden(),
         offline: env.offline(),
