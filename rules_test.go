@@ -109,7 +109,7 @@ var rulesLayers = []rulesLayer{
 
 	{".", "deny auth/... origin headers guard seal wss internal/ws internal/cookie internal/engine internal/link internal/strictjson", ""},
 	{"sallyporttest", "deny internal/ws", ""},
-	{"client/...", "deny seal internal/ws", ""},
+	{"client/...", "deny seal internal/ws internal/link internal/engine internal/strictjson", ""},
 	{"route/...", ". deny auth/... origin headers guard seal internal/ws internal/cookie internal/link", ""},
 
 	{"internal/state", "auth/session guard", "go.etcd.io/bbolt"},
