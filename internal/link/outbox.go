@@ -225,10 +225,12 @@ func (o *outbox) next() (bytes []byte, counted, ends int) {
 		bytes, o.answer = append(bytes, o.answer...), o.answer[:0]
 	}
 	if len(o.queue) == 0 {
-		if !o.cutOff {
-			bytes = append(bytes, o.announce...)
+		if o.last != nil {
+			if !o.cutOff {
+				bytes = append(bytes, o.announce...)
+			}
+			bytes, o.announce, o.last = append(bytes, o.last...), nil, nil
 		}
-		bytes, o.announce, o.last = append(bytes, o.last...), nil, nil
 	} else {
 		seg := o.queue[0]
 		o.queue[0] = segment{}
