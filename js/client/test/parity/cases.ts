@@ -81,6 +81,14 @@ async function opened<T>(env: Env, deed: (ws: WebSocket) => T | Promise<T>, path
   return result
 }
 
+/** The first message of a server that begins; it may come in one piece with the handshake. */
+async function first(env: Env, path: string): Promise<string> {
+  const ws = open(env, path)
+  const { data } = await next<MessageEvent>(ws, 'message')
+  ws.close()
+  return text(data)
+}
+
 async function text(data: unknown): Promise<string> {
   if (data instanceof Blob) return `Blob ${await data.text()}`
   if (data instanceof ArrayBuffer) return `ArrayBuffer ${new TextDecoder().decode(data)}`
@@ -92,7 +100,7 @@ async function echo(ws: WebSocket, data: string | ArrayBuffer | Blob | ArrayBuff
   return text((await next<MessageEvent>(ws, 'message')).data)
 }
 
-export async function seen(env: Env, name: string): Promise<Record<string, unknown>> {
+export async function seen(env: Pick<Env, 'base'>, name: string): Promise<Record<string, unknown>> {
   for (let n = 0; n < 50; n++) {
     const known = await (await fetch(`${env.base}/seen?id=${name}`)).json()
     if (known?.close) return known
@@ -411,12 +419,12 @@ export const cases: Case[] = [
   // A text "he" that is not final, and its continuation "hel".
   {
     name: 'fragments are one message',
-    run: env => opened(env, async ws => text((await next<MessageEvent>(ws, 'message')).data), '/bytes?hex=01026865800368656c'),
+    run: env => first(env, '/bytes?hex=01026865800368656c'),
     want: 'string hehel',
   },
   {
     name: 'frames in single bytes arrive whole',
-    run: env => opened(env, async ws => text((await next<MessageEvent>(ws, 'message')).data), '/bytes?hex=810568656c6c6f&each=1'),
+    run: env => first(env, '/bytes?hex=810568656c6c6f&each=1'),
     want: 'string hello',
   },
   {
