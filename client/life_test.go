@@ -47,18 +47,7 @@ func TestHeartbeat(t *testing.T) {
 			closeConn(t, c)
 		}, func(v *visitor) {
 			v.welcome("")
-			stop := make(chan struct{})
-			defer close(stop)
-			v.door.busy.Go(func() {
-				for {
-					select {
-					case <-time.After(25 * time.Second):
-						v.control(`{"t":"beat","got":0}`)
-					case <-stop:
-						return
-					}
-				}
-			})
+			v.beating()
 			v.serve(nil)
 		})
 	})
@@ -194,18 +183,6 @@ func renewals(members string, log *[]string, answers ...string) func(*visitor) {
 	}
 }
 
-// beating keeps a connection alive.
-func (v *visitor) beating(stop <-chan struct{}) {
-	for {
-		select {
-		case <-time.After(20 * time.Second):
-			v.control(`{"t":"beat","got":0}`)
-		case <-stop:
-			return
-		}
-	}
-}
-
 func TestRenewal(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -262,10 +239,8 @@ func TestRenewal(t *testing.T) {
 				if got := v.request.Header.Get("Authorization"); got != "Bearer t0" {
 					v.t.Errorf("presented %q", got)
 				}
-				stop := make(chan struct{})
-				v.door.busy.Go(func() { v.beating(stop) })
+				v.beating()
 				script(v)
-				close(stop)
 			})
 		})
 	}
