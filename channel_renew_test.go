@@ -70,7 +70,7 @@ func TestNobodyRenewsInBand_SR42_AT55(t *testing.T) {
 }
 
 // Who tries credentials on an open connection is seen, as at POST …/renew.
-func TestRefusedRenewalsAreObserved_SR93(t *testing.T) {
+func TestRefusedRenewalsAreObserved_SR92(t *testing.T) {
 	var events chan sallyport.Event
 	bubble(t, func(c *sallyport.Config) {
 		events = make(chan sallyport.Event, 10)

@@ -84,7 +84,7 @@ func vectors(t *testing.T, name string, into any) {
 	}
 }
 
-func TestChannelNegotiation(t *testing.T) {
+func TestChannelNegotiation_SR39(t *testing.T) {
 	var file struct {
 		Doors []struct {
 			Name, Choice, Selected, Shown, Error string
