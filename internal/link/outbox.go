@@ -44,6 +44,7 @@ type outbox struct {
 	last     []byte     // goes after all else: the close frame
 	queue    []segment
 	between  []byte // frames that wait for the end of the message being queued, at most maxBetween
+	beyond   int    // bytes inserted since the queue was full
 	queued   int    // bytes in queue, and of the segment being written
 	answer   []byte // pongs that wait, at most maxPongs and one
 	started  bool
