@@ -272,8 +272,8 @@ func TestWindow(t *testing.T) {
 		for _, m := range end.Unknown {
 			got = append(got, m.ID+string(m.Data))
 		}
-		if !slices.Equal(got, []string{"3d", "4e"}) {
-			t.Errorf("unknown: %q", got)
+		if !slices.Equal(got, []string{"3d", "4e"}) || end.Code != 1006 {
+			t.Errorf("unknown: %q, after %v", got, end)
 		}
 		closeConn(t, c)
 	}, func(v *visitor) {
