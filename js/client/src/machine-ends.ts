@@ -25,6 +25,7 @@ export function dial(s: State): void {
     beat: 0,
     heard: 0,
     held: 0,
+    got: 0,
     tries: 0,
   }
   if (s.cur) s.move = l

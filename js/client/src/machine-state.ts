@@ -114,7 +114,8 @@ export interface Link {
   /** When an answer to a probe of its life is due, and what was buffered when it was sent. */
   probe: number
   held: number
-  /** When to ask once more what has arrived. */
+  /** How much has arrived, and when to ask once more. */
+  got: number
   ask: number
   /** When to renew, how often that failed, and whether a credential was refused. */
   renew: number

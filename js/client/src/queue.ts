@@ -86,7 +86,7 @@ export function acknowledge(l: Lane, n: number): boolean {
   if (news < 0 || news > l.sent.length) return false
   for (const e of l.sent.splice(0, news)) l.bytes -= e.size
   l.got = n
-  l.asked = false
+  if (news) l.asked = false
   return true
 }
 
