@@ -48,15 +48,9 @@ func (s *scene) judge(kind, how string, accounts []account, summaries []summary)
 	return f
 }
 
-// allowance is the part of the moves that may be out of place since the clients'
-// processes stood still: on a machine that is busy with other things nobody keeps
-// to a plan. Up to a tenth of the window is borne without one.
-func (st stage) allowance() float64 {
-	if st.late <= st.window/10 {
-		return 0
-	}
-	return min(float64(st.late)/float64(st.window), 1)
-}
+// allowance is the part of the moves that may be out of place since processes
+// stood still: on a machine that is busy with other things nobody keeps to a plan.
+func (st stage) allowance() float64 { return min(float64(st.late)/float64(st.window), 1) }
 
 // unfair says what is wrong with how the moves of a stage are spread over the
 // window: each slice of it must have its share, as far as chance goes.
@@ -109,8 +103,8 @@ func (f *figures) print(w io.Writer) {
 		if st.window > 0 {
 			from = f.delay
 			fmt.Fprintf(w, "; window %s, from %s on", tenths(st.window), tenths(from))
-			if share := st.allowance(); share > 0 {
-				fmt.Fprintf(w, "; the clients' processes stood still for %s in all, so %.0f%% may be out of place", tenths(st.late), 100*share)
+			if share := st.allowance(); share > 0.01 {
+				fmt.Fprintf(w, "; processes stood still for %s in all, so %.0f%% may be out of place", tenths(st.late), 100*share)
 			}
 		}
 		fmt.Fprintf(w, "\n  connections opened in each second:\n")
@@ -162,7 +156,7 @@ func table(w io.Writer, all []*figures) {
 		{"renewals asked for", func(f *figures) string { return strconv.Itoa(f.renewed) }},
 		{"everybody back after", func(f *figures) string { return each(f.stages, func(st stage) string { return tenths(st.back) }) }},
 		{"window", func(f *figures) string { return each(f.stages, func(st stage) string { return tenths(st.window) }) }},
-		{"clients' process stood still for", func(f *figures) string { return each(f.stages, func(st stage) string { return tenths(st.late) }) }},
+		{"processes stood still for", func(f *figures) string { return each(f.stages, func(st stage) string { return tenths(st.late) }) }},
 		{"most connections opened in a second", func(f *figures) string {
 			return each(f.stages, func(st stage) string { return strconv.Itoa(slices.Max(append(st.histogram(0, time.Second), 0))) })
 		}},
