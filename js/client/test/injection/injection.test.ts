@@ -120,7 +120,7 @@ test('centrifuge-js: a publication arrives, also after a restart of the door', {
 
 test('phoenix: a channel joins and pushes arrive, also after a restart of the door', { timeout: 60_000 }, async () => {
   const { SecureWebSocket, tickets } = secure({ gate: '/phoenix/' })
-  const socket = new Phoenix(at('/phoenix'), { transport: SecureWebSocket as never, reconnectAfterMs: () => 100, rejoinAfterMs: () => 100 })
+  const socket = new Phoenix(at('/phoenix'), { transport: SecureWebSocket, reconnectAfterMs: () => 100, rejoinAfterMs: () => 100 })
   socket.connect()
   const channel = socket.channel('room:1', {})
   const got: unknown[] = []
