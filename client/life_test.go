@@ -369,6 +369,24 @@ func TestLate(t *testing.T) {
 	}
 }
 
+// TestStopped: a program that was stopped for a minute asks before it gives up.
+func TestStopped(t *testing.T) {
+	bubble(t, func(t *testing.T, d *fakeDoor, o Options) {
+		c := d.connect(o)
+		time.Sleep(2 * time.Minute)
+		c.mu.Lock() // as if nothing had run for a minute
+		c.heard.Store(int64(c.now() - time.Minute))
+		c.due = c.now() - 30*time.Second
+		c.watch()
+		c.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		if c.ended.Load() != nil {
+			t.Errorf("it ended: %v", c.ended.Load())
+		}
+		closeConn(t, c)
+	}, echo)
+}
+
 func TestBackoff(t *testing.T) {
 	b := Backoff{Base: 500 * time.Millisecond, Max: 30 * time.Second}
 	for n, want := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second} {
