@@ -1,4 +1,5 @@
 // What the machine knows, hears and asks for. No clock, no dice and no socket: every event carries what was measured.
+import type { Surroundings } from './browser.js'
 import type { Code } from './reasons.js'
 import type { Why } from './ticket.js'
 import type { Control, Hello } from './wire.js'
@@ -52,19 +53,11 @@ export interface Rules {
 }
 
 /** What is measured with every event. */
-export interface Reading {
-  /** The wall clock, in milliseconds. It may jump, in both directions. */
-  now: number
-  /** A clock that never goes backwards, in milliseconds from anywhere. It may stand still during sleep. */
-  steady: number
-  /** At least 0 and below 1. */
-  random: number
-  /** Nobody can see the page at this moment. */
-  hidden: boolean
-  /** The platform says at this moment that there is no network. */
-  offline: boolean
+export interface Reading extends Surroundings {
   /** Bytes that the open socket has not given to the network yet. */
   buffered: number
+  /** Messages wait to be sent. */
+  pending: boolean
 }
 
 /** What can happen. `gen` names the connection; events of one that is gone change nothing. */

@@ -143,7 +143,8 @@ export function queue({ count = 1000, bytes = 1 << 20, maxAge = Infinity }: Queu
         send(e.wire)
         remove(e, true)
       }
-      if (l.asked || (l.sent.length < windowCount / 2 && l.bytes <= windowBytes / 2)) return false
+      const half = l.sent.length >= windowCount / 2 || l.bytes > windowBytes / 2
+      if (!half || l.asked) return false
       l.asked = true
       return true
     },

@@ -55,13 +55,9 @@ export function virtualClock({ start = 1_000_000, random = sequence() }: ClockOp
   }
   const clock: VirtualClock = {
     env: {
-      now: () => clock.now(),
-      steady: () => passed,
-      random: () => clock.random(),
+      read: () => ({ now: clock.now(), steady: passed, random: clock.random(), hidden: clock.hidden, offline: clock.offline }),
       setTimeout: (f, ms) => add(ms, f, true),
       clearTimeout: t => timers.delete(t as Timer),
-      hidden: () => clock.hidden,
-      offline: () => clock.offline,
       listen(tell) {
         listeners.add(tell)
         return () => listeners.delete(tell)

@@ -268,7 +268,7 @@ describe('life', () => {
 
 describe('the machine', () => {
   const rules = { base: 500, max: 30_000, stableAfter: 10_000, connectTimeout: 10_000, maxElapsed: Infinity, renewable: true }
-  const reading = { now: 0, steady: 0, random: 0.5, hidden: false, offline: false, buffered: 0 }
+  const reading = { now: 0, steady: 0, random: 0.5, hidden: false, offline: false, buffered: 0, pending: false }
   const frozen = <T>(o: T): T => {
     if (o && typeof o === 'object') for (const v of Object.values(Object.freeze(o))) frozen(v)
     return o
