@@ -3,23 +3,18 @@
 /** What a page or the network does that matters to a connection. */
 export type Sign = 'online' | 'offline' | 'seen' | 'resume' | 'suspend' | 'restore'
 
-/** What is measured of the surroundings at one moment. */
-export interface Surroundings {
-  /** The wall clock, in milliseconds. It may jump, in both directions. */
-  now: number
-  /** A clock that never goes backwards, in milliseconds from anywhere. It may stand still during sleep. */
-  steady: number
-  /** At least 0 and below 1. */
-  random: number
-  /** Nobody can see the page. */
-  hidden: boolean
-  /** The platform says that there is no network. */
-  offline: boolean
-}
-
 /** The clock, the dice and the surroundings of a client. Tests give their own. */
 export interface Env {
-  read(): Surroundings
+  /** The wall clock, in milliseconds. It may jump, in both directions. */
+  now(): number
+  /** A clock that never goes backwards, in milliseconds from anywhere. It may stand still during sleep. */
+  steady(): number
+  /** At least 0 and below 1. */
+  random(): number
+  /** Whether nobody can see the page now. */
+  hidden(): boolean
+  /** Whether the platform says now that there is no network. */
+  offline(): boolean
   setTimeout(f: () => void, ms: number): unknown
   clearTimeout(timer: unknown): void
   /** Tells every sign from now on, until the function returned is called. */
@@ -29,13 +24,11 @@ export interface Env {
 /** The surroundings that the platform offers. */
 export function platform(networkEvents: boolean, unref: boolean): Env {
   return {
-    read: () => ({
-      now: Date.now(),
-      steady: performance.now(),
-      random: Math.random(),
-      hidden: globalThis.document?.visibilityState === 'hidden',
-      offline: networkEvents && globalThis.navigator?.onLine === false,
-    }),
+    now: Date.now,
+    steady: () => performance.now(),
+    random: Math.random,
+    hidden: () => globalThis.document?.visibilityState === 'hidden',
+    offline: () => networkEvents && globalThis.navigator?.onLine === false,
     setTimeout(f, ms) {
       const timer: unknown = setTimeout(f, ms)
       if (unref) (timer as { unref?(): void }).unref?.()

@@ -1,5 +1,4 @@
 // What the machine knows, hears and asks for. No clock, no dice and no socket: every event carries what was measured.
-import type { Surroundings } from './browser.js'
 import type { Code } from './reasons.js'
 import type { Why } from './ticket.js'
 import type { Control, Hello } from './wire.js'
@@ -52,8 +51,13 @@ export interface Rules {
   renewable: boolean
 }
 
-/** What is measured with every event. */
-export interface Reading extends Surroundings {
+/** What is measured with every event: see `Env`. */
+export interface Reading {
+  now: number
+  steady: number
+  random: number
+  hidden: boolean
+  offline: boolean
   /** Bytes that the open socket has not given to the network yet. */
   buffered: number
   /** Messages wait to be sent. */

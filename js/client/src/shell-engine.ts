@@ -29,12 +29,16 @@ export function engine(url: URL, protocols: readonly string[], options: ClientOp
 
   const buffered = () => current?.socket?.bufferedAmount ?? 0
   const measure = () => ({
-    ...env.read(),
+    now: env.now(),
+    steady: env.steady(),
+    random: env.random(),
+    hidden: env.hidden(),
+    offline: env.offline(),
     buffered: buffered(),
     pending: outbox.count() > 0,
   })
   let state = initial(rules, measure())
-  const time = () => clock(state, env.read())
+  const time = () => clock(state, measure())
   const ended = () => gone(state.status)
 
   function tell<K extends keyof ClientEvents>(type: K, detail: ClientEvents[K]): void {

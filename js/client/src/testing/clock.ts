@@ -55,7 +55,11 @@ export function virtualClock({ start = 1_000_000, random = sequence() }: ClockOp
   }
   const clock: VirtualClock = {
     env: {
-      read: () => ({ now: clock.now(), steady: passed, random: clock.random(), hidden: clock.hidden, offline: clock.offline }),
+      now: () => clock.now(),
+      steady: () => passed,
+      random: () => clock.random(),
+      hidden: () => clock.hidden,
+      offline: () => clock.offline,
       setTimeout: (f, ms) => add(ms, f, true),
       clearTimeout: t => timers.delete(t as Timer),
       listen(tell) {

@@ -14,6 +14,6 @@
  * assert.equal(door.connections.length, 2)
  * ```
  */
-export type { Env, Sign, Surroundings } from '../browser.js'
+export type { Env, Sign } from '../browser.js'
 export * from './clock.js'
 export { type DoorOptions, type FakeConnection, type FakeDoor, fakeDoor } from './door.js'
