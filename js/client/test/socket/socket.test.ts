@@ -220,6 +220,27 @@ test.each([
   expect(`${ws.cause}`).not.toContain('sallyport.ticket')
 })
 
+test('an error without a close, or with code 0, is told as any failed handshake', async () => {
+  for (const close of [undefined, 0]) {
+    class Half {
+      readyState = 0
+      onerror = (_: unknown) => {}
+      onclose = (_: unknown) => {}
+      constructor() {
+        setTimeout(() => {
+          this.readyState = 3
+          this.onerror({ message: 'why' })
+          if (close !== undefined) this.onclose({ code: close, reason: '', wasClean: false })
+        })
+      }
+      close() {}
+    }
+    const f = await failure({ WebSocket: Half })
+    expect(f.told).toEqual(failed)
+    expect(f.cause).toBe('why')
+  }
+})
+
 test('a constructor that throws is a failed handshake', async () => {
   class Broken {
     constructor() {
