@@ -157,7 +157,7 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
         // Not null: an error that nobody listens to is thrown by package ws.
         inner.onmessage = inner.onclose = inner.onerror = () => {}
         inner.close()
-        this.#none.readyState = inner.readyState
+        this.#none.readyState = inner.readyState && 2 // until the events
         this.#inner = this.#none
         this.#fail(cause)
       }

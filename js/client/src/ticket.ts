@@ -124,5 +124,5 @@ async function read(body: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<stri
 }
 
 function failed(what: string, more?: { cause?: unknown; status?: number; retryAfter?: number | undefined }): SallyportError {
-  return new SallyportError('ticket', `ticket endpoint: ${what}`, more)
+  return new SallyportError('ticket', `ticket: ${what}`, more)
 }

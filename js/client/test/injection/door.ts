@@ -83,8 +83,8 @@ export interface Door {
   stop(): Promise<void>
 }
 
-/** Starts the door with a gate of each path; values are the ports behind them. */
-export async function door(gates: Record<string, number>): Promise<Door> {
+/** Starts the door with a gate of each path; values are the ports behind them. more is said of every gate. */
+export async function door(gates: Record<string, number>, more: object = {}): Promise<Door> {
   const scratch = mkdtempSync(join(tmpdir(), 'sallyport-js-'))
   process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
   const jwks = join(scratch, 'jwks.json')
@@ -108,6 +108,7 @@ export async function door(gates: Record<string, number>): Promise<Door> {
           origins: ['https://app.example.com'],
           without: 'bearer',
           auth: { jwt: { issuer, audience: 'app', jwks: `file:${jwks}`, algs: ['ES256'] } },
+          ...more,
         })),
       }),
     )
