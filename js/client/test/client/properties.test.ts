@@ -130,7 +130,7 @@ async function live(actions: Action[], latency: number, seed: number) {
     if (a.do === 'sleep') clock.sleep(a.ms)
     if (a.do === 'tell') clock.tell(a.sign)
     if (a.do === 'page') Object.assign(clock, { hidden: a.hidden, offline: a.offline })
-    if (a.do === 'connect') client.connect({ signal: stop.signal }).catch(() => {})
+    if (a.do === 'connect') client.connect().catch(() => {})
     if (a.do === 'reconnect') client.reconnect()
     if (a.do === 'close') client.close()
     if (a.do === 'abort') {
@@ -140,7 +140,7 @@ async function live(actions: Action[], latency: number, seed: number) {
     if (a.do === 'send') {
       const m = { text: `${sent.length}`.padEnd(a.size, '.'), fate: 'pending' as 'pending' | 'done' | 'rejected' }
       sent.push(m)
-      client.send(m.text, { signal: stop.signal, ...(a.expiresIn !== null && { expiresIn: a.expiresIn }) }).then(
+      client.send(m.text, { ...(a.size % 3 === 0 && { signal: stop.signal }), ...(a.expiresIn !== null && { expiresIn: a.expiresIn }) }).then(
         () => {
           m.fate = 'done'
         },
