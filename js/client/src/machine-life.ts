@@ -9,8 +9,6 @@ const allowance = 10_000
 const answer = 3000
 const askAgain = 5000
 const longest = 300_000
-// A timer of a hidden page may be late by a minute, without any sleep.
-const throttled = 70_000
 const hiccup = 1000
 
 /** The door said hello: this is the connection in use from now on. */
@@ -143,7 +141,7 @@ export function ended(s: State, l: Link, close: number, reason: string, retry: b
 }
 
 /** The clock jumped, or the page was frozen: nothing that was known is certain. */
-export function wake(s: State, late: number): void {
+export function wake(s: State): void {
   const l = s.cur
   s.failures = 0
   if (s.since < Infinity) s.since = s.t
@@ -153,8 +151,7 @@ export function wake(s: State, late: number): void {
     giveUp(s, d, 'timeout')
   }
   if (l?.step === 'open' && !l.announced) {
-    l.woken = true
-    l.stale = !s.hidden || late > throttled
+    l.woken = l.stale = true
     l.probe = Infinity
     l.silent = l.long ? s.t + longest : Infinity
     probe(s, l)

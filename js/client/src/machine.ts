@@ -5,6 +5,8 @@ import { advised, ask, ended, heard, live, opened, probe, unrenewed, wake } from
 import { clock, due, givenUp, type Happening, type Link, links, type Reading, type State } from './machine-state.js'
 
 const jump = 10_000
+// A timer of a hidden page may be late by a minute, without any sleep.
+const throttled = 70_000
 
 /** Takes one event. The state given is not changed; the new one has the effects. */
 export function next(state: State, e: Happening, reading: Reading): State {
@@ -13,8 +15,7 @@ export function next(state: State, e: Happening, reading: Reading): State {
   s.t = clock(state, reading)
   // Some timers fire a little early.
   if (e.type === 'timer') s.t = Math.max(s.t, e.due)
-  const late = s.t - due(state)
-  if (late > jump) wake(s, late)
+  if (s.t - due(state) > (s.hidden ? throttled : jump)) wake(s)
   happen(s, e)
   return s
 }
@@ -38,7 +39,7 @@ function happen(s: State, e: Happening): void {
     case 'seen':
       return seek(s)
     case 'resume':
-      wake(s, Infinity)
+      wake(s)
       return seek(s)
     case 'online':
       s.failures = 0

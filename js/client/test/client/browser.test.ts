@@ -14,8 +14,11 @@ function page() {
   vi.stubGlobal('addEventListener', (type: string, f: (e: Event) => void, options: { signal: AbortSignal; capture: boolean }) => {
     expect(options.capture).toBe(true)
     listeners.add(type)
-    options.signal.addEventListener('abort', () => listeners.delete(type))
-    target.addEventListener(type, f, options)
+    target.addEventListener(type, f)
+    options.signal.addEventListener('abort', () => {
+      listeners.delete(type)
+      target.removeEventListener(type, f)
+    })
   })
   return {
     document,

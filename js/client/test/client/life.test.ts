@@ -406,6 +406,52 @@ describe('page', () => {
   })
 })
 
+describe('a page that was hidden for long, whose timers run once a minute', () => {
+  const throttled = () =>
+    setup({}, {}, clock => {
+      const { setTimeout } = clock.env
+      clock.hidden = true
+      clock.env.setTimeout = (f, ms) => setTimeout(f, Math.ceil((clock.now() + ms) / 60_000) * 60_000 - clock.now())
+    })
+
+  test('goes on retrying', async () => {
+    const s = throttled()
+    s.door.handshake = c => c.fail()
+    later(s.client.connect())
+    await s.clock.advance(600_000)
+    expect(s.dials()).toBeGreaterThanOrEqual(5)
+    expect(s.dials()).toBeLessThanOrEqual(11)
+  })
+
+  test('keeps a connection that lives, and renews it no more often than is due', async () => {
+    const s = throttled()
+    s.door.handshake = c => c.accept({ hello: { expires_in: 3600 } })
+    const c = await s.open()
+    await s.clock.advance(1_800_000)
+    expect(s.ends).toEqual([])
+    expect(renewals(c)).toEqual([])
+  })
+
+  test('finds out that a connection died', async () => {
+    const s = throttled()
+    const c = await s.open()
+    c.stalled = true
+    await s.clock.advance(240_000)
+    expect(s.ends).toMatchObject([{ close: 4900 }])
+    await s.clock.advance(120_000)
+    expect(s.client.state.status).toBe('open')
+  })
+
+  test('gives up an attempt that hangs, and tries again', async () => {
+    const s = throttled()
+    s.door.handshake = () => {}
+    later(s.client.connect())
+    await s.clock.advance(300_000)
+    expect(s.dials()).toBeGreaterThanOrEqual(2)
+    expect(s.ends[0]).toMatchObject({ close: 4901 })
+  })
+})
+
 describe('drain', () => {
   test('at a random moment within the spread: the new connection first, then the old one is closed with 1000', async () => {
     const s = setup()

@@ -2,10 +2,11 @@
 import { type Client, type ClientOptions, createClient } from '../../src/client.js'
 import type { Unsure } from '../../src/events.js'
 import type { Ending, Status } from '../../src/machine-state.js'
-import { type DoorOptions, fakeDoor, virtualClock } from '../../src/testing/index.js'
+import { type DoorOptions, fakeDoor, type VirtualClock, virtualClock } from '../../src/testing/index.js'
 
-export function setup(options: ClientOptions = {}, doorOptions: DoorOptions = {}) {
+export function setup(options: ClientOptions = {}, doorOptions: DoorOptions = {}, prepare = (_: VirtualClock) => {}) {
   const clock = virtualClock({ random: () => 0.5 })
+  prepare(clock)
   const door = fakeDoor(clock, doorOptions)
   const client = createClient('wss://app.test/chat', { ticket: door.ticket, WebSocket: door.WebSocket, env: clock.env, ...options })
   const states: Status[] = []
