@@ -46,7 +46,11 @@ export async function tabs(port: number): Promise<{ open(url: string): Promise<T
       return {
         send: inTab,
         async evaluate<T>(expression: string) {
-          const { result, exceptionDetails } = (await inTab('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true })) as {
+          const { result, exceptionDetails } = (await inTab('Runtime.evaluate', {
+            expression,
+            awaitPromise: true,
+            returnByValue: true,
+          })) as {
             result: { value: T }
             exceptionDetails?: unknown
           }

@@ -54,7 +54,11 @@ export async function world(beat: number): Promise<World> {
     { cert: readFileSync(join(out, 'door.pem')), key: readFileSync(join(out, 'door.key')) },
     (request, response) => {
       response.writeHead(200, { 'content-type': request.url === '/page.js' ? 'text/javascript' : 'text/html' })
-      response.end(request.url === '/page.js' ? script : '<!doctype html><title>page</title><script src="/page.js"></script><a href="/other">other</a>')
+      response.end(
+        request.url === '/page.js'
+          ? script
+          : '<!doctype html><title>page</title><script src="/page.js"></script><a href="/other">other</a>',
+      )
     },
   )
   await new Promise<void>(done => pages.listen(0, '127.0.0.1', done))
@@ -74,7 +78,12 @@ export async function world(beat: number): Promise<World> {
   const server = await chromium.launchServer({
     executablePath,
     // Playwright turns off what these tests are about.
-    ignoreDefaultArgs: ['--disable-back-forward-cache', '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows', '--disable-background-timer-throttling'],
+    ignoreDefaultArgs: [
+      '--disable-back-forward-cache',
+      '--disable-renderer-backgrounding',
+      '--disable-backgrounding-occluded-windows',
+      '--disable-background-timer-throttling',
+    ],
     args: [
       ...args,
       `--remote-debugging-port=${debugging}`,

@@ -171,6 +171,29 @@ describe('life', () => {
     expect(s.dials()).toBe(2)
   })
 
+  test('connect() after close() has forgotten what failed before', async () => {
+    const s = setup()
+    s.door.handshake = c => c.refuse('auth.expired', 4001, 'Unauthorized')
+    later(s.client.connect())
+    await s.clock.advance(20_000)
+    s.client.close()
+    const asked = s.door.requests.length
+    later(s.client.connect())
+    await s.clock.advance(0)
+    expect(s.door.requests.slice(asked).map(r => r.reason)).toEqual(['connect', 'rejected'])
+    expect(s.client.state).toMatchObject({ status: 'waiting', retryIn: 250 })
+  })
+
+  test('reconnect() forgets failures too', async () => {
+    const s = setup()
+    s.door.handshake = c => c.fail()
+    later(s.client.connect())
+    await s.clock.advance(20_000)
+    s.client.reconnect()
+    await s.clock.advance(0)
+    expect(s.client.state).toMatchObject({ status: 'waiting', retryIn: 250 })
+  })
+
   test('reconnect(): a new connection at once, the old one is let go with the reason', async () => {
     const s = setup()
     const c = await s.open()

@@ -170,6 +170,52 @@ describe('sleep', () => {
     expect(waitOf(s.client)).toBe(250)
   })
 
+  test('10 s late is a wake, less is not', async () => {
+    for (const [late, wait] of [
+      [10_001, 500],
+      [9_999, 250],
+    ] as const) {
+      const s = setup()
+      s.door.handshake = () => {}
+      later(s.client.connect())
+      await s.clock.advance(1000)
+      s.clock.sleep(late)
+      await s.clock.advance(9000)
+      expect(waitOf(s.client)).toBe(wait)
+    }
+  })
+
+  test('a wait ends at the first thing that happens, within a second', async () => {
+    const s = setup()
+    s.door.handshake = c => c.fail()
+    later(s.client.connect())
+    await s.clock.advance(15_750)
+    expect(waitOf(s.client)).toBe(15_000)
+    s.clock.sleep(3_600_000)
+    const dials = s.dials()
+    await s.clock.advance(15_000)
+    expect(waitOf(s.client)).toBe(500)
+    await s.clock.advance(500)
+    expect(s.dials()).toBe(dials + 1)
+    expect(waitOf(s.client)).toBe(250)
+  })
+
+  test('the time asleep does not count for maxElapsed', async () => {
+    for (const how of ['asleep', 'in the cache'] as const) {
+      const s = setup({ maxElapsed: 60_000 })
+      s.door.handshake = c => c.fail()
+      later(s.client.connect())
+      await s.clock.advance(50_000)
+      if (how === 'in the cache') s.clock.tell('suspend')
+      s.clock.sleep(3_600_000)
+      s.clock.tell(how === 'in the cache' ? 'restore' : 'online')
+      await s.clock.advance(59_000)
+      expect(s.client.state.status, how).toBe('waiting')
+      await s.clock.advance(1000)
+      expect(s.client.state, how).toMatchObject({ status: 'closed', code: 'elapsed' })
+    }
+  })
+
   test('a wall clock that is set back changes nothing', async () => {
     const s = setup()
     const c = await s.open()
@@ -250,6 +296,34 @@ describe('network', () => {
       await used
       expect(s.client.state.status).toBe('open')
     }
+  })
+
+  test('online: connects within 500 ms, and failures are forgotten', async () => {
+    const s = setup()
+    s.door.handshake = c => c.fail()
+    later(s.client.connect())
+    await s.clock.advance(33_000)
+    expect(waitOf(s.client)).toBeGreaterThan(5000)
+    s.clock.tell('online')
+    expect(waitOf(s.client)).toBe(250)
+    await s.clock.advance(250)
+    expect(waitOf(s.client)).toBe(250)
+  })
+
+  test('online: a page that nobody sees has a minute', async () => {
+    const s = setup()
+    s.door.handshake = c => c.fail()
+    later(s.client.connect())
+    await s.clock.advance(0)
+    s.clock.hidden = true
+    s.clock.tell('online')
+    expect(waitOf(s.client)).toBe(60_000)
+  })
+
+  test('the first connect() is tried without a network, and in a page that nobody sees', async () => {
+    const s = setup()
+    s.clock.offline = s.clock.hidden = true
+    await s.open()
   })
 
   test('online: an open connection is probed', async () => {

@@ -140,14 +140,16 @@ async function live(actions: Action[], latency: number, seed: number) {
     if (a.do === 'send') {
       const m = { text: `${sent.length}`.padEnd(a.size, '.'), fate: 'pending' as 'pending' | 'done' | 'rejected' }
       sent.push(m)
-      client.send(m.text, { ...(a.size % 3 === 0 && { signal: stop.signal }), ...(a.expiresIn !== null && { expiresIn: a.expiresIn }) }).then(
-        () => {
-          m.fate = 'done'
-        },
-        () => {
-          m.fate = 'rejected'
-        },
-      )
+      client
+        .send(m.text, { ...(a.size % 3 === 0 && { signal: stop.signal }), ...(a.expiresIn !== null && { expiresIn: a.expiresIn }) })
+        .then(
+          () => {
+            m.fate = 'done'
+          },
+          () => {
+            m.fate = 'rejected'
+          },
+        )
     }
     if (a.do === 'handshake') {
       const [code, close, title] = ends[a.which]!

@@ -26,7 +26,11 @@ export async function accepted() {
     if (s.status === 'open') s.limits.max_message.toFixed()
     if (s.status === 'closed') s.code.toUpperCase()
   })
-  client.addEventListener('message', { handleEvent: e => console.log(typeof e.detail === 'string' ? e.detail : e.detail.byteLength) }, { once: true })
+  client.addEventListener(
+    'message',
+    { handleEvent: e => console.log(typeof e.detail === 'string' ? e.detail : e.detail.byteLength) },
+    { once: true },
+  )
   client.addEventListener('unknown', e => e.detail.messages.map(m => m.data.length + Number(m.id)))
   client.addEventListener('close', e => (e.detail satisfies Ending).close.toFixed())
   client.addEventListener('renewed', e => e.detail.expiresIn?.toFixed())
