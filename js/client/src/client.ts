@@ -105,7 +105,7 @@ export function createClient(url: string | URL, options: ClientOptions = {}): Cl
   const rules = { base: 500, max: 30_000, stableAfter: 10_000, ...options.backoff, connectTimeout, maxElapsed }
   check(...Object.values({ ...rules, ...options.queue }))
   offer(protocols)
-  if (token && !ticket && globalThis.document) throw new TypeError('token: a page needs ticket')
+  if (token && !ticket && globalThis.document) throw new TypeError('token without ticket')
   return engine(
     address(url, options),
     protocols,

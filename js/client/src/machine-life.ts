@@ -111,7 +111,7 @@ export function advised(s: State, l: Link, c: Exclude<Control, Hello>): void {
     s.status = { ...s.status, draining: true }
     // Moved here a moment ago: servers that all drain must not be run through without a pause.
     const again = s.t - l.since < s.rules.stableAfter ? jitter(s, ++s.failures) : 0
-    wait(s, s.t + s.random * advice(c.spread) + again, true)
+    wait(s, s.t + Math.max(s.random * advice(c.spread), again), true)
   }
   if (c.t === 'long') {
     l.long = true

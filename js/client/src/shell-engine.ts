@@ -217,6 +217,5 @@ function bytes(data: ArrayBuffer | ArrayBufferView): Uint8Array {
 
 /** Refuses what a script may not say in a close frame. */
 function farewell(code: number, reason: string): void {
-  if (code !== 1000 && !(code > 2999 && code < 5000)) throw new RangeError(`close code ${code}`)
-  if (size(reason) > 123) throw new RangeError('close reason')
+  if ((code !== 1000 && !(code > 2999 && code < 5000)) || size(reason) > 123) throw new RangeError(`close ${code} ${reason}`)
 }
