@@ -53,6 +53,7 @@ type Conn struct {
 	sink     Sink
 	parts    PartSink // sink, if it takes parts
 	protocol string
+	control  *control // if sallyport.v1 is spoken; else nil. Set before the link starts.
 
 	paused atomic.Uint32 // why nothing is read: pausedRate, pausedRoute
 
@@ -90,10 +91,7 @@ func (c *Conn) Address() netip.Addr { return c.address }
 func (c *Conn) Protocol() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if reservedProtocol(c.protocol) {
-		return ""
-	}
-	return c.protocol
+	return shownProtocol(c.protocol)
 }
 
 // Began is when the connection was admitted, and Expires when it ends unless
@@ -223,7 +221,7 @@ func (c *Conn) Unpause() {
 // End closes the connection for a reason. Only the first ending counts. err is
 // the private cause and may be nil.
 func (c *Conn) End(reason deny.Reason, err error) {
-	c.end(ending{reason: reason, code: reason.Close(), text: reason.CloseReason(), cause: err, by: "door"})
+	c.end(ending{reason: reason, code: reason.Close(), text: reason.CloseReason(), cause: err, ours: true, by: "door"})
 }
 
 // Close closes the connection for the application, once what is queued was sent,

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/auth"
@@ -16,13 +15,6 @@ import (
 
 // openWait bounds authentication and a route's Open together.
 const openWait = 10 * time.Second
-
-// neutral is the subprotocol of a page that has none of its own: a browser that
-// offered some fails unless one is selected.
-const neutral = "sallyport"
-
-// reservedProtocol reports whether a subprotocol is the door's own business.
-func reservedProtocol(p string) bool { return strings.HasPrefix(p, neutral) }
 
 // ServeHTTP answers gates, endpoints and, if there is one, the application. It
 // works inside any http.Server whose middleware leaves the ResponseWriter's
@@ -93,6 +85,7 @@ type visit struct {
 	address netip.Addr
 	origin  string
 	offer   ws.Offer
+	apps    []string // subprotocols of the application
 	id      auth.Identity
 }
 
@@ -116,7 +109,7 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		v.refuse(err)
 		return
 	}
-	if err = v.checkProtocols(); err != nil {
+	if v.apps, err = appProtocols(v.offer.Protocols); err != nil {
 		v.refuseHTTP(err)
 		return
 	}
@@ -196,21 +189,6 @@ func malformed(err error) error {
 		return deny.Because(deny.HTTPHead, err)
 	}
 	return deny.Because(deny.HTTPMalformed, err)
-}
-
-// checkProtocols refuses a ticket that is offered alone: the door never echoes
-// it, and a browser fails if nothing that it offered is selected.
-func (v *visit) checkProtocols() error {
-	tickets := 0
-	for _, p := range v.offer.Protocols {
-		if strings.HasPrefix(p, auth.TicketPrefix) {
-			tickets++
-		}
-	}
-	if tickets > 0 && tickets == len(v.offer.Protocols) {
-		return deny.Because(deny.HTTPTicketAlone, errors.New(`offer "sallyport" or the application's subprotocol as well`))
-	}
-	return nil
 }
 
 // identify finds out who sends r to a gate, by the gate's authenticators or some

@@ -17,6 +17,7 @@ type ending struct {
 	cause  error
 	reset  bool // no closing handshake
 	flush  bool // what is queued goes first
+	ours   bool // the reason is the door's own, and announced where sallyport.v1 is spoken
 	by     string
 }
 
@@ -42,7 +43,7 @@ func (c *Conn) end(e ending) {
 		if e.reason != deny.BackendClosed {
 			e.code = code
 		}
-		e.reason, e.text, e.by, e.flush = deny.PeerClosed, "", "client", true
+		e.reason, e.text, e.by, e.flush, e.ours = deny.PeerClosed, "", "client", true, false
 	}
 	if !c.ended.CompareAndSwap(nil, &e) {
 		return
@@ -59,6 +60,9 @@ func (c *Conn) end(e ending) {
 	if l == nil { // still opening: the corridor answers
 		c.door.forgetConn(c)
 		return
+	}
+	if e.ours && c.control != nil {
+		l.Announce(controlFrame(closing(e.reason, c.got())))
 	}
 	switch {
 	case e.reset:

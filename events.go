@@ -19,6 +19,9 @@ func (c owner) Ready() bool { return c.paused.Load() == 0 }
 
 func (c owner) Data(ev ws.Event) {
 	defer c.survive()
+	if c.control != nil && !c.unwrap(&ev) {
+		return
+	}
 	c.life.Data(true)
 	whole := 0
 	if ev.Last {
@@ -171,6 +174,9 @@ func (c *Conn) Tick() {
 	}
 	if l != nil && due.Ping {
 		l.Ping()
+	}
+	if l != nil && due.Beat {
+		c.beat()
 	}
 	if l != nil && due.Resume {
 		c.paused.And(^uint32(pausedRate))

@@ -49,7 +49,8 @@ type inbox struct {
 
 	mu     sync.Mutex // guards what follows
 	queue  []Message
-	size   int // what the queue costs, in bytes
+	taken  int64 // messages that the handler has received
+	size   int   // what the queue costs, in bytes
 	closed bool
 }
 
@@ -109,6 +110,13 @@ func (b *inbox) Closed(c *Conn, reason deny.Reason) {
 	b.signal()
 }
 
+// Taken is how many messages the handler has received.
+func (b *inbox) Taken() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.taken
+}
+
 // drop gives back what nobody will read.
 func (b *inbox) drop(c *Conn) {
 	b.mu.Lock()
@@ -133,6 +141,7 @@ func (b *inbox) take(c *Conn) (m Message, ok, closed bool) {
 	}
 	m, b.queue[0] = b.queue[0], Message{}
 	b.queue = b.queue[1:]
+	b.taken++
 	b.size -= cost(m)
 	c.door.budget.Give(cost(m))
 	if len(b.queue) > 0 {

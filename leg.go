@@ -34,5 +34,5 @@ func (c *Conn) InternalClock() *guard.Clock { return c.door.clock }
 // InternalEnd does as End does once what is queued was sent, for which it takes
 // 5 s at most: the backend is gone and what it said before still counts.
 func (c *Conn) InternalEnd(reason deny.Reason, err error) {
-	c.end(ending{reason: reason, code: reason.Close(), text: reason.CloseReason(), cause: err, flush: true, by: "route"})
+	c.end(ending{reason: reason, code: reason.Close(), text: reason.CloseReason(), cause: err, flush: true, ours: true, by: "route"})
 }

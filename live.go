@@ -41,25 +41,12 @@ func hostOf(r *http.Request) *http.Request {
 func (v *visit) handshake(c *Conn) *Handshake {
 	r := v.r.Clone(c.ctx)
 	h := &Handshake{Request: r, ID: c.id, Gate: c.gate, Identity: v.id, Origin: c.origin, Address: c.address, Conn: c}
-	for _, p := range v.offer.Protocols {
-		if !reservedProtocol(p) {
-			h.Protocols = append(h.Protocols, p)
-		}
-	}
+	h.Protocols = v.apps
 	r.Header.Del("Sec-WebSocket-Protocol")
 	if len(h.Protocols) > 0 {
 		r.Header.Set("Sec-WebSocket-Protocol", strings.Join(h.Protocols, ", "))
 	}
 	return h
-}
-
-// selected is the subprotocol of the 101: the route's choice, else the neutral
-// one if it was offered.
-func (v *visit) selected(choice string) string {
-	if choice == "" && slices.Contains(v.offer.Protocols, neutral) {
-		return neutral
-	}
-	return choice
 }
 
 // live re-reads what may have changed while the route was opening and hands the
@@ -87,7 +74,7 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 		abandon(nil)
 		return
 	}
-	protocol := v.selected(h.Protocol)
+	protocol := selectProtocol(v.offer.Protocols, h.Protocol)
 	header := http.Header{}
 	v.policy.headers.Apply(header)
 	socket, early, err := d.hijack(v.w)
@@ -143,13 +130,20 @@ func (c *Conn) goLive(v *visit, socket net.Conn, protocol string, header http.He
 	if c.ended.Load() != nil {
 		return
 	}
-	c.life.Live()
+	config := link.Config{
+		Role: ws.Server, MaxMessage: g.guard.MaxMessage, WriteWait: g.guard.WriteWait, Budget: d.budget, Writers: &d.writers,
+	}
+	first := ws.AppendResponse(nil, v.offer, protocol, header)
+	c.life.Live(speaks(protocol))
+	if speaks(protocol) {
+		c.control = &control{}
+		config.MaxMessage, config.Marks = max(config.MaxMessage, maxControlIn)+1, controlMarks
+		first = append(first, controlFrame(c.hello())...)
+	}
 	c.sink, c.protocol = sink, protocol
 	c.parts, _ = sink.(PartSink)
 	d.sockets.Add(1)
-	c.link = link.New(d.engine, socket, owner{c}, link.Config{
-		Role: ws.Server, MaxMessage: g.guard.MaxMessage, WriteWait: g.guard.WriteWait, Budget: d.budget, Writers: &d.writers,
-	}, ws.AppendResponse(nil, v.offer, protocol, header))
+	c.link = link.New(d.engine, socket, owner{c}, config, first)
 }
 
 // strictConn is what a strict listener's connections offer once hijacked.

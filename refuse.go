@@ -131,22 +131,14 @@ func (v *visit) refuse(err error) {
 func (v *visit) farewell(socket net.Conn, reason deny.Reason, err error) {
 	header := http.Header{}
 	v.policy.headers.Apply(header)
-	last := ws.AppendResponse(nil, v.offer, v.selectedForRefusal(), header)
+	protocol := selectForRefusal(v.offer.Protocols, v.apps)
+	last := ws.AppendResponse(nil, v.offer, protocol, header)
+	if speaks(protocol) {
+		last = append(last, controlFrame(closing(reason, 0))...)
+	}
 	last = ws.AppendClose(last, ws.Server, reason.Close(), reason.CloseReason())
 	v.observe(err, http.StatusSwitchingProtocols)
 	link.Farewell(socket, last)
-}
-
-// selectedForRefusal selects some subprotocol, if any was offered: a browser
-// would otherwise report 1006.
-func (v *visit) selectedForRefusal() string {
-	choice := v.selected("")
-	for _, p := range v.offer.Protocols {
-		if choice == "" && !reservedProtocol(p) {
-			choice = p
-		}
-	}
-	return choice
 }
 
 // refuseRaw answers on a socket that was already taken from the HTTP server.

@@ -188,10 +188,11 @@ func (d *Door) judgeAs(gate string, host *http.Request, from string, id auth.Ide
 }
 
 // Drain refuses new connections and ends the open ones with drain, spread over
-// the first half of the time that ctx has left, at most 20 s. It returns when
-// every socket is given back and every goroutine of the door has ended; or when
-// ctx ends, after it has cut off whoever is still being sent something. Sockets
-// linger for less than a second more.
+// the first half of the time that ctx has left, at most 20 s. Clients that speak
+// sallyport.v1 are advised to move within that time, and end in the quarter of it
+// that follows if they have not. It returns when every socket is given back and
+// every goroutine of the door has ended; or when ctx ends, after it has cut off
+// whoever is still being sent something. Sockets linger for less than a second more.
 func (d *Door) Drain(ctx context.Context) error {
 	d.mu.Lock()
 	d.draining = true
@@ -201,23 +202,18 @@ func (d *Door) Drain(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		spread = min(spread, time.Until(deadline)/2)
 	}
-	conns := d.all()
 	began := time.Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-drain:
-	for i, c := range conns {
-		at := began.Add(spread * time.Duration(i) / time.Duration(len(conns)))
-		if wait := time.Until(at); wait > 0 {
-			timer.Reset(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				break drain
-			}
+	var told, untold []*Conn
+	for _, c := range d.all() {
+		if c.live() != nil && c.control != nil {
+			c.say(draining(spread, spread))
+			told = append(told, c)
+		} else {
+			untold = append(untold, c)
 		}
-		c.End(deny.Drain, nil)
 	}
+	endInTurn(ctx, untold, began, spread)
+	endInTurn(ctx, told, began.Add(spread), spread/4)
 	for _, c := range d.all() { // out of time, or entered meanwhile
 		c.End(deny.Drain, nil)
 	}
@@ -241,5 +237,22 @@ drain:
 			}
 		}
 		return context.Cause(ctx)
+	}
+}
+
+// endInTurn ends conns one after the other, from a time on and within spread. It
+// waits for none that has ended by itself, and returns when ctx ends.
+func endInTurn(ctx context.Context, conns []*Conn, from time.Time, spread time.Duration) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for i, c := range conns {
+		timer.Reset(time.Until(from.Add(spread * time.Duration(i) / time.Duration(len(conns)))))
+		select {
+		case <-timer.C:
+		case <-c.Context().Done():
+		case <-ctx.Done():
+			return
+		}
+		c.End(deny.Drain, nil)
 	}
 }

@@ -38,6 +38,7 @@ func (d *Door) Renew(c *Conn, id auth.Identity) error {
 	if reason := c.Reason(); reason != 0 {
 		return deny.Because(reason, nil)
 	}
+	c.say(c.renewed())
 	d.observe(Event{Kind: Renewed, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: id})
 	return nil
 }

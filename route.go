@@ -50,6 +50,12 @@ type Leaver interface {
 	Leaving(c *Conn, code uint16, reason string)
 }
 
+// Taker is a Sink that hands messages on after Message returned. Taken says how
+// many it has, from the first on, and may be called from any goroutine. A client
+// that speaks sallyport.v1 is told, and takes only the others for lost when the
+// connection ends.
+type Taker interface{ Taken() int64 }
+
 // Drainer is a Sink that is told when [Conn.Congested] has become false again.
 // Drained must not block and may come from any goroutine.
 type Drainer interface{ Drained(c *Conn) }

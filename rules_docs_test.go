@@ -41,8 +41,9 @@ func TestWords(t *testing.T) {
 // TestLockFiles wants lock files to name packages, and no place to get them from:
 // that is for each machine to say.
 func TestLockFiles(t *testing.T) {
+	place := regexp.MustCompile(`"resolved":\s*"[a-z+]+:`) // a link to a workspace has none
 	rulesFiles(t, func(name string, text []byte) {
-		if path.Base(name) == "package-lock.json" && strings.Contains(string(text), `"resolved"`) {
+		if path.Base(name) == "package-lock.json" && place.Match(text) {
 			t.Errorf("%s names a registry: npm config set omit-lockfile-registry-resolved true", name)
 		}
 	})

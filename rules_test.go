@@ -109,7 +109,7 @@ var rulesLayers = []rulesLayer{
 
 	{".", "deny auth/... origin headers guard seal wss internal/ws internal/cookie internal/engine internal/link internal/strictjson", ""},
 	{"sallyporttest", "deny internal/ws", ""},
-	{"client/...", "deny seal internal/ws", ""},
+	{"client/...", "deny seal internal/ws internal/link internal/engine internal/strictjson", ""},
 	{"route/...", ". deny auth/... origin headers guard seal internal/ws internal/cookie internal/link", ""},
 
 	{"internal/state", "auth/session guard", "go.etcd.io/bbolt"},
@@ -383,8 +383,8 @@ func TestGenerated(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", tool, "./deny/gen").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, dir := range []string{"deny", "docs", "spec"} {
-		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+	for _, dir := range []string{"deny", "docs", "spec", "js/client/src"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -394,7 +394,7 @@ func TestGenerated(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, name := range []string{"deny/reasons.go", "docs/REASONS.md"} {
+	for _, name := range []string{"deny/reasons.go", "docs/REASONS.md", "js/client/src/reasons.ts"} {
 		got, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -36,6 +36,7 @@ const (
 	WSProtocol                           // ws.protocol: 1002, HTTP 400. The peer broke the WebSocket protocol.
 	WSUnsupported                        // ws.unsupported: 1003, HTTP 415. This kind of message is not accepted here.
 	WSUTF8                               // ws.utf8: 1007, HTTP 400. A text message was not valid UTF-8.
+	ControlMalformed                     // control.malformed: 1002, HTTP 400. A message did not begin with the byte that sallyport.v1 wants, or a control message was malformed.
 	GuardTooBig                          // guard.too-big: 1009, HTTP 413. The message is larger than allowed.
 	Internal                             // internal: 1011, HTTP 500. Something failed on this side.
 	HTTPMalformed                        // http.malformed: 1002, HTTP 400. The request is malformed.
@@ -91,6 +92,7 @@ var table = [...]row{
 	{"ws.protocol", "Protocol error", 1002, 1001, 400, "never", "The peer broke the WebSocket protocol."},
 	{"ws.unsupported", "Unsupported data", 1003, 1001, 415, "never", "This kind of message is not accepted here."},
 	{"ws.utf8", "Invalid UTF-8", 1007, 1001, 400, "never", "A text message was not valid UTF-8."},
+	{"control.malformed", "Protocol error", 1002, 1001, 400, "never", "A message did not begin with the byte that sallyport.v1 wants, or a control message was malformed."},
 	{"guard.too-big", "Too big", 1009, 1001, 413, "never", "The message is larger than allowed."},
 	{"internal", "Internal error", 1011, 1001, 500, "later", "Something failed on this side."},
 	{"http.malformed", "Bad request", 1002, 1001, 400, "never", "The request is malformed."},

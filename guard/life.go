@@ -31,6 +31,7 @@ type Life struct {
 	throttled atomic.Int64 // when the rate was first exceeded in this spell; 0 = not
 	blocked   atomic.Int64 // since when the route takes no messages; 0 = it does
 	left      atomic.Int64 // when the client said goodbye; 0 = it has not
+	said      atomic.Int64 // when something was last sent; 0 = nobody asks
 
 	// Owned by tick.
 	pinged time.Duration // when the last unanswered ping was sent; 0 = none
@@ -44,9 +45,14 @@ func (l *Life) Begin(c *Config, expires time.Time) {
 	l.Extend(expires)
 }
 
-// Live marks the moment from which silence counts: the handshake is over.
-func (l *Life) Live() {
+// Live marks the moment from which silence counts: the handshake is over. beats
+// says that Tick is to ask for a Beat when nothing was sent for the time Ping, and
+// every second while the client is not read.
+func (l *Life) Live(beats bool) {
 	now := int64(l.now())
+	if beats {
+		l.said.Store(now)
+	}
 	l.heard.Store(now)
 	l.data.Store(now)
 }
@@ -104,8 +110,18 @@ func (l *Life) Heard(n int, unfinished bool) (alarm time.Time) {
 	return l.base.Add(now + progressWindow)
 }
 
+// Said notes that something was sent.
+func (l *Life) Said() {
+	if l.said.Load() != 0 {
+		l.said.Store(int64(l.now()))
+	}
+}
+
 // Data notes a data message, or a part of one, that counts against Idle.
 func (l *Life) Data(fromClient bool) {
+	if !fromClient {
+		l.Said()
+	}
 	if fromClient || !l.config.IdleClient {
 		l.data.Store(int64(l.now()))
 	}
@@ -128,6 +144,9 @@ func (l *Life) Spend(messages, bytes int) (alarm time.Time, end deny.Reason) {
 		return time.Time{}, deny.GuardTooFast
 	}
 	l.resumeAt.Store(int64(now + wait))
+	if l.said.Load() != 0 {
+		wait = min(wait, pausedBeat)
+	}
 	return l.base.Add(min(now+wait, l.pace.since+maxThrottle)), 0
 }
 
@@ -139,7 +158,11 @@ func (l *Life) Throttled() bool { return l.resumeAt.Load() != 0 }
 func (l *Life) Blocked() (alarm time.Time) {
 	now := l.now()
 	l.blocked.CompareAndSwap(0, int64(now))
-	return l.base.Add(now + l.config.RouteWait)
+	wait := l.config.RouteWait
+	if l.said.Load() != 0 {
+		wait = min(wait, pausedBeat)
+	}
+	return l.base.Add(now + wait)
 }
 
 // Unblocked notes that the route takes messages again. Tick must be called at
@@ -156,6 +179,7 @@ func (l *Life) Unblocked() (alarm time.Time) {
 type Due struct {
 	End    deny.Reason // end it, unless 0
 	Ping   bool        // ask for a sign of life
+	Beat   bool        // give one
 	Resume bool        // the rate allows reading again
 }
 
@@ -193,7 +217,12 @@ func (l *Life) Tick(congested bool) (due Due, next time.Time) {
 		l.progress.Store(0)
 		l.begun.Store(int64(now))
 	}
-	if blocked == 0 && resumeAt == 0 { // the heartbeat measures the peer, so only while it is listened to
+	listening := blocked == 0 && resumeAt == 0
+	if said := l.said.Load(); said != 0 && since(said) >= c.beat(listening) {
+		l.said.Store(int64(now))
+		due.Beat = true
+	}
+	if listening { // the heartbeat measures the peer, so only then
 		if congested {
 			l.heard.Store(int64(now))
 		}
@@ -210,6 +239,17 @@ func (l *Life) Tick(congested bool) (due Due, next time.Time) {
 		}
 	}
 	return due, l.next()
+}
+
+// pausedBeat is the time between signs of life to a client that is not read: it
+// cannot ask for one.
+const pausedBeat = time.Second
+
+func (c *Config) beat(listening bool) time.Duration {
+	if listening {
+		return c.Ping
+	}
+	return min(c.Ping, pausedBeat)
 }
 
 // First is when Tick must be called for the first time.
@@ -236,7 +276,11 @@ func (l *Life) next() time.Time {
 			earlier(t, maxThrottle)
 		}
 	}
-	if blocked == 0 && resumeAt == 0 {
+	listening := blocked == 0 && resumeAt == 0
+	if said := l.said.Load(); said != 0 {
+		earlier(said, c.beat(listening))
+	}
+	if listening {
 		if begun := l.begun.Load(); begun != 0 {
 			earlier(begun, progressWindow)
 		}

@@ -69,6 +69,13 @@ type Config struct {
 	WriteWait    time.Duration   // for the peer to accept a segment of 32 KiB
 	Budget       *Budget         // shared by many links; nil: none
 	Writers      *sync.WaitGroup // counts the goroutines that write
+	Marks        *Marks          // of every message sent; nil: none
+}
+
+// Marks are what a protocol inside the messages adds to them.
+type Marks struct {
+	App  []byte // goes before the payload of every message
+	Long []byte // frames of a whole message that go before one of more than 64 KiB or of unknown length
 }
 
 // Link is one leg. Its exported methods may be called from any goroutine,
@@ -84,6 +91,7 @@ type Link struct {
 	parser ws.Parser
 
 	received, sent atomic.Int64 // bytes on the wire
+	delivered      atomic.Int64 // messages handed to the socket, whole
 
 	// closing: a close frame is queued or the socket is reset; nothing more is
 	// parsed or queued.
@@ -116,6 +124,9 @@ func (l *Link) Start(early []byte) {
 
 // Bytes counts what was received and sent, as on the wire below TLS.
 func (l *Link) Bytes() (received, sent int64) { return l.received.Load(), l.sent.Load() }
+
+// Delivered counts the messages that the socket has taken.
+func (l *Link) Delivered() int64 { return l.delivered.Load() }
 
 // Resume asks the owner again whether it is Ready.
 func (l *Link) Resume() { l.handle.Resume() }

@@ -14,6 +14,7 @@ const (
 	segmentSize = 32 << 10  // handed to the socket in one write: whole frames
 	highWater   = 64 << 10  // Above: the source should pause
 	maxQueue    = 256 << 10 // nothing more is accepted until it falls below
+	maxBetween  = 4 << 10   // of frames that wait for the end of a message
 	maxPongs    = 2 << 10   // of pongs that wait; then only the last ping is answered
 )
 
@@ -25,6 +26,13 @@ var (
 	ErrClosed = errors.New("the connection has ended")
 )
 
+// segment is what the socket gets in one write: whole frames.
+type segment struct {
+	bytes []byte
+	open  bool // they end within a message
+	ends  int  // how many messages end in them
+}
+
 // outbox is the queue of a link. While there is something to send, one
 // goroutine sends it, a segment a write; then it ends.
 type outbox struct {
@@ -32,10 +40,12 @@ type outbox struct {
 
 	mu       sync.Mutex // guards everything below; not held while the socket is written
 	head     []byte     // goes before all else: the 101
+	announce []byte     // goes before last, unless a message was cut off
 	last     []byte     // goes after all else: the close frame
-	queue    [][]byte   // segments: whole frames each
-	queued   int        // bytes in queue, and of the segment being written
-	answer   []byte     // pongs that wait, at most maxPongs and one
+	queue    []segment
+	between  []byte // frames that wait for the end of the message being queued, at most maxBetween
+	queued   int    // bytes in queue, and of the segment being written
+	answer   []byte // pongs that wait, at most maxPongs and one
 	started  bool
 	writing  bool // the goroutine exists
 	finished bool // nothing more is accepted
@@ -44,6 +54,8 @@ type outbox struct {
 	failed   bool // the socket no longer takes anything
 	gone     bool // the reader has ended
 	released bool
+	open     bool      // the frames queued so far end within a message
+	cutOff   bool      // … those taken by the writer do
 	until    time.Time // of the reset, once a stop has come
 	above    bool
 	room     chan struct{} // closed when above becomes false; nil if nobody waits
@@ -71,12 +83,39 @@ func (o *outbox) accept(size int, first bool) error {
 }
 
 // segment returns the segment that has room for a frame of n bytes.
-func (o *outbox) segment(n int) *[]byte {
-	if last := len(o.queue) - 1; last >= 0 && len(o.queue[last])+n <= segmentSize {
+func (o *outbox) segment(n int) *segment {
+	if last := len(o.queue) - 1; last >= 0 && len(o.queue[last].bytes)+n <= segmentSize {
 		return &o.queue[last]
 	}
-	o.queue = append(o.queue, make([]byte, 0, n))
+	o.queue = append(o.queue, segment{bytes: make([]byte, 0, n), open: o.open})
 	return &o.queue[len(o.queue)-1]
+}
+
+// append queues whole frames that do not touch a message in the middle of which
+// they stand.
+func (o *outbox) append(frames []byte) {
+	seg := o.segment(len(frames))
+	seg.bytes = append(seg.bytes, frames...)
+	o.queued += len(frames)
+}
+
+// insert queues frames of whole messages behind the message being queued.
+func (o *outbox) insert(frames []byte) {
+	if o.open {
+		o.between = append(o.between, frames...)
+		o.queued += len(frames)
+		return
+	}
+	o.append(frames)
+}
+
+// flushBetween queues what waited for the end of a message.
+func (o *outbox) flushBetween() {
+	if len(o.between) > 0 {
+		o.queued -= len(o.between)
+		o.append(o.between)
+		o.between = nil
+	}
 }
 
 func (o *outbox) noteAbove() {
@@ -160,11 +199,13 @@ func (o *outbox) cut() {
 }
 
 func (o *outbox) drop() {
+	held := len(o.between)
 	for _, seg := range o.queue {
-		o.queued -= len(seg)
-		o.link.config.Budget.Give(len(seg))
+		held += len(seg.bytes)
 	}
-	o.queue, o.answer = nil, nil
+	o.queued -= held
+	o.link.config.Budget.Give(held)
+	o.queue, o.between, o.answer, o.open = nil, nil, nil, o.cutOff
 }
 
 // wake starts the goroutine if there is work and none works on it.
@@ -176,7 +217,7 @@ func (o *outbox) wake() {
 }
 
 // next takes what the next write sends; nil if there is nothing.
-func (o *outbox) next() (bytes []byte, counted int) {
+func (o *outbox) next() (bytes []byte, counted, ends int) {
 	if len(o.head) > 0 {
 		bytes, o.head = o.head, nil
 	}
@@ -184,19 +225,22 @@ func (o *outbox) next() (bytes []byte, counted int) {
 		bytes, o.answer = append(bytes, o.answer...), o.answer[:0]
 	}
 	if len(o.queue) == 0 {
-		bytes, o.last = append(bytes, o.last...), nil
+		if !o.cutOff {
+			bytes = append(bytes, o.announce...)
+		}
+		bytes, o.announce, o.last = append(bytes, o.last...), nil, nil
 	} else {
 		seg := o.queue[0]
-		o.queue[0] = nil
+		o.queue[0] = segment{}
 		o.queue = o.queue[1:]
-		counted = len(seg)
+		counted, ends, o.cutOff = len(seg.bytes), seg.ends, seg.open
 		if bytes == nil {
-			bytes = seg
+			bytes = seg.bytes
 		} else {
-			bytes = append(bytes, seg...)
+			bytes = append(bytes, seg.bytes...)
 		}
 	}
-	return bytes, counted
+	return bytes, counted, ends
 }
 
 // write is the goroutine: it ends when there is nothing more to send.
@@ -205,9 +249,9 @@ func (o *outbox) write() {
 	o.mu.Lock()
 	for {
 		var bytes []byte
-		var counted int
+		var counted, ends int
 		if !o.failed {
-			bytes, counted = o.next()
+			bytes, counted, ends = o.next()
 		}
 		if bytes == nil {
 			break
@@ -218,6 +262,9 @@ func (o *outbox) write() {
 		o.mu.Unlock()
 		n, err := l.socket.Write(bytes)
 		l.sent.Add(int64(n))
+		if err == nil {
+			l.delivered.Add(int64(ends))
+		}
 		o.mu.Lock()
 		o.queued -= counted
 		l.config.Budget.Give(counted)

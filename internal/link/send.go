@@ -53,38 +53,91 @@ func (l *Link) Send(op ws.Opcode, data []byte) error {
 // order, from one goroutine, with no other message between them.
 func (l *Link) SendPart(op ws.Opcode, first, last bool, data []byte) error {
 	o := &l.out
-	frames := max(1, (len(data)+frameSize-1)/frameSize)
-	size := len(data) + frames*ws.HeaderSize(l.config.Role, frameSize)
+	var mark, long []byte
+	if m := l.config.Marks; m != nil && first {
+		mark = m.App
+		if !last || len(data) > highWater {
+			long = m.Long
+		}
+	}
+	frames := max(1, (len(mark)+len(data)+frameSize-1)/frameSize)
+	size := len(long) + len(mark) + len(data) + frames*ws.HeaderSize(l.config.Role, frameSize)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := o.accept(size, first); err != nil {
 		return err
 	}
 	held := o.queued
+	if long != nil {
+		o.append(long)
+	}
 	for more := true; more; first = false {
-		part := data
-		if len(part) > frameSize {
-			part = data[:frameSize]
-		}
+		part := data[:min(len(data), frameSize-len(mark))]
 		data = data[len(part):]
 		more = len(data) > 0
 		frameOp := op
 		if !first {
 			frameOp = ws.Continuation
 		}
-		seg := o.segment(len(part) + ws.HeaderSize(l.config.Role, uint64(len(part))))
-		before := len(*seg)
-		*seg = ws.AppendFrame(*seg, l.config.Role, last && !more, frameOp, part)
-		o.queued += len(*seg) - before
+		n := len(mark) + len(part)
+		seg := o.segment(ws.HeaderSize(l.config.Role, uint64(n)) + n)
+		before := len(seg.bytes)
+		seg.bytes = l.appendFrame(seg.bytes, last && !more, frameOp, mark, part)
+		mark = nil
+		seg.open = !last || more
+		o.open = seg.open
+		o.queued += len(seg.bytes) - before
+		if !seg.open {
+			seg.ends++
+		}
 	}
 	l.config.Budget.Give(size - (o.queued - held))
+	if !o.open {
+		o.flushBetween()
+	}
 	o.noteAbove()
 	o.wake()
 	return nil
 }
 
-// SendFrames queues whole frames that were made for this role, such as one
-// message for many links.
+// appendFrame appends a frame whose payload is in two pieces.
+func (l *Link) appendFrame(dst []byte, fin bool, op ws.Opcode, mark, data []byte) []byte {
+	dst, key := ws.AppendHeader(dst, l.config.Role, fin, op, uint64(len(mark)+len(data)))
+	start := len(dst)
+	dst = append(append(dst, mark...), data...)
+	ws.Mask(dst[start:], key)
+	return dst
+}
+
+// Insert queues frames of whole messages: at once, or behind the message that
+// is being queued, where 4 KiB may wait.
+func (l *Link) Insert(frames []byte) error {
+	o := &l.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.between)+len(frames) > maxBetween {
+		return ErrFull
+	}
+	if err := o.accept(len(frames), true); err != nil {
+		return err
+	}
+	o.insert(frames)
+	o.noteAbove()
+	o.wake()
+	return nil
+}
+
+// Announce sets frames of whole messages that the link sends right before its
+// close frame, unless the close comes in the middle of a message. It must be
+// called before Close or Shutdown.
+func (l *Link) Announce(frames []byte) {
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	l.out.announce = frames
+}
+
+// SendFrames queues control frames that were made for this role: they may stand
+// in the middle of a message.
 func (l *Link) SendFrames(frames []byte) error {
 	o := &l.out
 	o.mu.Lock()
@@ -92,9 +145,7 @@ func (l *Link) SendFrames(frames []byte) error {
 	if err := o.accept(len(frames), true); err != nil {
 		return err
 	}
-	seg := o.segment(len(frames))
-	*seg = append(*seg, frames...)
-	o.queued += len(frames)
+	o.append(frames)
 	o.noteAbove()
 	o.wake()
 	return nil

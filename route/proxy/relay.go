@@ -51,6 +51,7 @@ var (
 	_ sallyport.PartSink = streamed{}
 	_ sallyport.Drainer  = (*relay)(nil)
 	_ sallyport.Leaver   = (*relay)(nil)
+	_ sallyport.Taker    = (*relay)(nil)
 	_ link.Owner         = (*backend)(nil)
 )
 
@@ -99,6 +100,9 @@ func (r *relay) up(p sallyport.Part) {
 		}
 	}
 }
+
+// Taken is how many messages the backend's socket has taken.
+func (r *relay) Taken() int64 { return r.leg.Delivered() }
 
 // Drained continues to read the backend: the client takes messages again.
 func (r *relay) Drained(*sallyport.Conn) {

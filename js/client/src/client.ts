@@ -1,0 +1,195 @@
+// createClient: a connection that stays. The machine decides, the shell does, and this is what an application sees.
+import { type Env, platform } from './browser.js'
+import { type Abortable, type Bounds, type ClientEvents, gone, type Listener, onAbort } from './events.js'
+import type { Status } from './machine-state.js'
+import type { QueueOptions, SendOptions } from './queue.js'
+import type { AppEnd, WebSocketLike } from './shell.js'
+import { engine } from './shell-engine.js'
+import type { Credentials } from './ticket.js'
+import { type Data, type Hello, offer } from './wire.js'
+
+/** Options of {@link createClient}. Times are in milliseconds. Without `ticket` and `token` the connection is as good as its cookies. */
+export interface ClientOptions extends Credentials {
+  /** The application's subprotocols, in the order of preference. */
+  protocols?: string | readonly string[] | undefined
+  /**
+   * The wait before attempt n is random between 0 and min(max, base * 2^n). n counts from 0 again once a connection
+   * was open for stableAfter. @default { base: 500, max: 30_000, stableAfter: 10_000 }
+   */
+  backoff?: { base?: number; max?: number; stableAfter?: number } | undefined
+  /** Longest time for ticket, handshake and hello together. @default 10_000 */
+  connectTimeout?: number | undefined
+  /** Ends the client with `elapsed` when it was not connected for so long. @default without a limit */
+  maxElapsed?: number | undefined
+  /** Bounds of what waits to be sent. */
+  queue?: QueueOptions | undefined
+  /**
+   * Decides whether to connect again after an end that is the application's or the network's, not the door's.
+   * @default true for 1001, 1005, 1006 and 1011 to 1014
+   */
+  shouldRetry?: ((end: AppEnd) => boolean) | undefined
+  /** Used in place of the global `WebSocket`, for example the class of package `ws` in Node 20. */
+  WebSocket?: WebSocketLike | undefined
+  /** Whether the platform's `online` and `offline` are believed. @default true */
+  networkEvents?: boolean | undefined
+  /** Lets a program end while a timer of the client runs. @default false */
+  unref?: boolean | undefined
+  /** Closes the client when aborted. */
+  signal?: AbortSignal | undefined
+  /** The clock, the dice and the surroundings, for tests: see `sallyport/testing`. */
+  env?: Partial<Env> | undefined
+}
+
+/** A connection that stays: see {@link createClient}. */
+export interface Client extends AsyncIterable<Data> {
+  /** The URL of the socket. */
+  readonly url: string
+  readonly state: Status
+  /** The application's subprotocol that the server selected; empty if there is none, or no connection. */
+  readonly protocol: string
+  /** The connection's name in the door's logs; empty without a connection. */
+  readonly id: string
+  /** The door's limits for this connection; undefined without one. */
+  readonly limits: Hello | undefined
+
+  /**
+   * Connects and stays connected, until `close()`. Resolves when connected; rejects with a {@link SallyportError}:
+   * `unauthenticated`, `closed` (the message names the reason) or `aborted`. Aborting ends this wait only.
+   */
+  connect(options?: Abortable): Promise<void>
+  /**
+   * Sends a message, or keeps it until it can be sent, and connects if need be. Resolves when the message was handed
+   * to the socket, which is no promise that it arrives: see the event `unknown`. Rejects with a {@link SallyportError}
+   * if it was not and will not be: `queue-full`, `expired`, `too-large`, `closed` or `aborted`. Bytes are copied.
+   */
+  send(data: string | ArrayBuffer | ArrayBufferView, options?: SendOptions): Promise<void>
+  /** Resolves when a quarter of the queue's bounds is not exceeded by what waits here and in the socket. */
+  ready(options?: Abortable): Promise<void>
+  /** Lets the connection go and makes a new one; why is told to the server and holds at most 123 bytes. */
+  reconnect(why?: string): void
+  /**
+   * Closes for good: what waits rejects with `closed`, what was sent may still be acknowledged for up to 3 s. Resolves
+   * when the connection is gone, after 6 s at most. code is 1000, the default, or 3000 to 4999.
+   */
+  close(code?: number, reason?: string): Promise<void>
+  /**
+   * The messages from now on. Ends with `close()`; fails with `overflow` when more than the bounds wait to be taken,
+   * and with the reason when the client ends by itself.
+   */
+  messages(bounds?: Bounds): AsyncIterableIterator<Data>
+  [Symbol.asyncIterator](): AsyncIterableIterator<Data>
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+
+  addEventListener<K extends keyof ClientEvents>(type: K, listener: Listener<K>, options?: AddEventListenerOptions | boolean): void
+  removeEventListener<K extends keyof ClientEvents>(type: K, listener: Listener<K>, options?: EventListenerOptions | boolean): void
+}
+
+/**
+ * Makes a client for the gate at url. Nothing happens before `connect()` or `send()`.
+ *
+ * ```ts
+ * const client = createClient('wss://rt.example.com/chat', { ticket: '/sallyport/ticket' })
+ * client.addEventListener('message', e => console.log(e.detail))
+ * await client.connect()
+ * await client.send('hello')
+ * ```
+ *
+ * Throws a SyntaxError DOMException for a bad URL, for `ws:` (unless `dangerouslyAllowPlaintext` is given) and for
+ * subprotocols that are none; a RangeError for options without sense; a TypeError in a page for `token` without
+ * `ticket`, since a page cannot set headers.
+ */
+export function createClient(url: string | URL, options: ClientOptions = {}): Client {
+  const { ticket, token, queue: bounds = {}, backoff, connectTimeout = 10_000, maxElapsed = Infinity, signal: ending } = options
+  const protocols = typeof options.protocols === 'string' ? [options.protocols] : [...(options.protocols ?? [])]
+  const rules = { base: 500, max: 30_000, stableAfter: 10_000, ...backoff, connectTimeout, maxElapsed }
+  check({ ...rules, ...bounds })
+  offer(protocols)
+  if (token && !ticket && globalThis.document) throw new TypeError('token: a page needs ticket as well')
+  const { href, pathname } = address(url, options)
+  const e = engine({
+    url: href,
+    gate: options.gate ?? pathname,
+    protocols,
+    options,
+    rules: { ...rules, renewable: !!(ticket || token) },
+    bounds,
+    env: { ...platform(options.networkEvents ?? true, !!options.unref), ...options.env },
+  })
+
+  const client = {
+    url: href,
+    get state() {
+      return e.status()
+    },
+    get protocol() {
+      return e.current()?.protocol ?? ''
+    },
+    get id() {
+      return e.current()?.lane?.limits.id ?? ''
+    },
+    get limits() {
+      return e.current()?.lane?.limits
+    },
+    async connect({ signal }: Abortable = {}) {
+      if (!signal?.aborted) e.step({ type: 'connect' })
+      await e.until(
+        () => e.status().status === 'open',
+        signal,
+        () => gone(e.status()),
+      )
+    },
+    async send(data: string | ArrayBuffer | ArrayBufferView, how: SendOptions = {}) {
+      const error = gone(e.status())
+      if (error) throw error
+      check({ expiresIn: how.expiresIn })
+      await e.send(typeof data === 'string' ? data : bytes(data), how)
+    },
+    ready: ({ signal }: Abortable = {}) => e.ready(signal),
+    reconnect(why = '') {
+      farewell(1000, why)
+      e.step({ type: 'reconnect', why })
+    },
+    async close(code = 1000, reason = '') {
+      farewell(code, reason)
+      await e.close(code, reason)
+    },
+    messages: (bounds: Bounds = {}) => e.messages(bounds),
+    [Symbol.asyncIterator]: () => e.messages({}),
+    // Node 20 and older browsers do not know it yet.
+    ...(Symbol.asyncDispose && { [Symbol.asyncDispose]: () => e.close(1000, '') }),
+  }
+  onAbort(ending, () => e.close(1000, ''))
+  return Object.defineProperties(e.events, Object.getOwnPropertyDescriptors(client)) as typeof client & EventTarget
+}
+
+function bytes(data: ArrayBuffer | ArrayBufferView): Uint8Array {
+  return ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data)
+}
+
+function check(values: Record<string, number | undefined>): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (value !== undefined && !(value >= 0)) throw new RangeError(`${name}: ${value}`)
+  }
+}
+
+/** Refuses what a script may not say in a close frame. */
+function farewell(code: number, reason: string): void {
+  if (code !== 1000 && !(code > 2999 && code < 5000)) throw new RangeError(`close code ${code}`)
+  if (new TextEncoder().encode(reason).length > 123) throw new RangeError('reason: more than 123 bytes')
+}
+
+/** The URL of the socket, by the rules of the platform, and encrypted. */
+function address(text: string | URL, options: Credentials): URL {
+  const syntax = (why: string) => new DOMException(`${why}: ${text}`, 'SyntaxError')
+  let url: URL
+  try {
+    url = new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href)
+  } catch {
+    throw syntax('no URL')
+  }
+  url.protocol = url.protocol.replace(/^http/, 'ws')
+  if (url.protocol !== 'wss:' && (url.protocol !== 'ws:' || !options.dangerouslyAllowPlaintext)) throw syntax('not wss:')
+  if (url.href.includes('#')) throw syntax('a fragment')
+  return url
+}

@@ -1,0 +1,207 @@
+// What the machine knows, hears and asks for. No clock, no dice and no socket: every event carries what was measured.
+import type { Code } from './reasons.js'
+import type { Why } from './ticket.js'
+import type { Control, Hello } from './wire.js'
+
+/** Why a client gave a connection up by itself; the close codes are 4900 to 4904, in this order. */
+export type LocalCode = 'local.silent' | 'local.timeout' | 'local.suspended' | 'local.superseded' | 'local.protocol'
+
+/** How a connection, or an attempt, ended. */
+export interface Ending {
+  /** The close code; 1006 if there was none. */
+  close: number
+  /** The text of the close frame, or of the failure. */
+  reason: string
+  /**
+   * The reason of the door, a local one, or `ticket`: no ticket could be had. Absent if the application ended it, or the
+   * network did (1006).
+   */
+  code?: Code | LocalCode | 'ticket' | (string & {})
+  /** Whether the connection was open, i.e. the door had said hello. */
+  opened: boolean
+}
+
+/** What an application sees of its client. */
+export type Status =
+  /** Not connected, and not about to be, until `connect()` or `send()`. `why`: it ended since it was not in use. */
+  | { status: 'idle'; why?: Ending }
+  | { status: 'connecting' }
+  /** Connected. `draining`: the server restarts, and the client is about to move to another connection. */
+  | { status: 'open'; protocol: string; limits: Hello; draining: boolean }
+  /** The next attempt is due in `retryIn` milliseconds. */
+  | { status: 'waiting'; retryIn: number; why: Ending | undefined }
+  /** Without a network, or in the back/forward cache; goes on by itself. */
+  | { status: 'paused'; paused: 'offline' | 'suspended' }
+  /** Ended by `close()`, and not gone yet. */
+  | { status: 'closing' }
+  /**
+   * Ended, until `connect()`. `code`: `closed` by `close()`; `unauthenticated`: nobody is signed in; `elapsed`: not
+   * connected within `maxElapsed`; `application`: by a close code of the application; else the reason of the door.
+   */
+  | { status: 'closed'; code: 'closed' | 'unauthenticated' | 'elapsed' | 'application' | Code | (string & {}); why?: Ending }
+
+/** Constant for the life of a client. Times in milliseconds. */
+export interface Rules {
+  base: number
+  max: number
+  stableAfter: number
+  connectTimeout: number
+  maxElapsed: number
+  /** Whether there is a ticket or token source to renew from. */
+  renewable: boolean
+}
+
+/** What is measured with every event. */
+export interface Reading {
+  /** The wall clock, in milliseconds. It may jump, in both directions. */
+  now: number
+  /** A clock that never goes backwards, in milliseconds from anywhere. It may stand still during sleep. */
+  steady: number
+  /** At least 0 and below 1. */
+  random: number
+  /** Nobody can see the page at this moment. */
+  hidden: boolean
+  /** The platform says at this moment that there is no network. */
+  offline: boolean
+  /** Bytes that the open socket has not given to the network yet. */
+  buffered: number
+}
+
+/** What can happen. `gen` names the connection; events of one that is gone change nothing. */
+export type Happening =
+  | { type: 'connect' | 'send' | 'online' | 'offline' | 'seen' | 'resume' | 'suspend' | 'restore' }
+  | { type: 'timer'; due: number }
+  | { type: 'reconnect'; why: string }
+  | { type: 'close'; close: number; reason: string }
+  | { type: 'message' | 'none' | 'ask' | 'settled'; gen: number }
+  | { type: 'hello'; gen: number; hello: Hello; protocol: string }
+  | { type: 'control'; gen: number; control: Control }
+  | { type: 'fault'; gen: number; why: string }
+  | { type: 'failed'; gen: number; retryAfter: number; why: string }
+  /** `retry`: what the application decides about an end that is not the door's. */
+  | { type: 'closed'; gen: number; close: number; reason: string; retry: boolean }
+
+export type Event = Happening & Reading
+
+/** What the shell is to do. */
+export type Effect =
+  /** Get a ticket, open a socket. */
+  | { do: 'dial'; gen: number; why: Why }
+  /** Get a ticket, send it as a renewal. */
+  | { do: 'renew'; gen: number; why: Why }
+  | { do: 'probe'; gen: number }
+  /** Messages go here from now on. */
+  | { do: 'open'; gen: number }
+  /** No more messages here; say `settled` once all that were sent have arrived. */
+  | { do: 'finish'; gen: number }
+  /** Start the closing handshake. */
+  | { do: 'close'; gen: number; close: number; reason: string }
+  /** The connection is over: tell, report what is unknown, forget it, and close the socket if it is not closed yet. */
+  | { do: 'over'; gen: number; ending: Ending }
+
+/** One connection, from the attempt to the end. Times are of the machine's clock. */
+export interface Link {
+  gen: number
+  /** dial: no hello yet. open. last: waits for the last `got`. bye: in the closing handshake. */
+  step: 'dial' | 'open' | 'last' | 'bye'
+  /** When it opened. */
+  since: number
+  /** When this step must be over, but for open. */
+  by: number
+  /** The silence that is allowed, and when it ends. */
+  beat: number
+  heard: number
+  silent: number
+  /** A long message is under way. */
+  long: boolean
+  /** When an answer to a probe of its life is due, and what was buffered when it was sent. */
+  probe: number
+  buffered: number
+  /** When to ask once more what has arrived. */
+  ask: number
+  /** When to renew, how often that failed, and whether a credential was refused. */
+  renew: number
+  tries: number
+  refused: boolean
+  /** It was found after a sleep, so that its end says nothing about the server, and its credential may be over. */
+  woken: boolean
+  stale: boolean
+  /** The door said that it ends the connection, and why. */
+  announced: { code: string; retryAfter: number } | undefined
+  /** How the closing handshake begins. */
+  bye: { close: number; reason: string }
+}
+
+/** The machine. Never changed: `next` makes another one. */
+export interface State {
+  rules: Rules
+  /** The machine's clock, in milliseconds: it counts sleep and never goes backwards. */
+  t: number
+  /** The two clocks at the last event. */
+  wall: number
+  steady: number
+  /** The application wants to be connected. */
+  wanted: boolean
+  /** The connection in use or being made; one that is being made while the other still serves; those on their way out. */
+  cur: Link | undefined
+  move: Link | undefined
+  old: Link[]
+  /** The name of the last connection. */
+  gen: number
+  /** When the next attempt is due, and the advice of the server: not before. */
+  at: number
+  floor: number
+  /** When the last attempt began, and when a send last ended a wait. */
+  tried: number
+  pushed: number
+  /** Failures since the last stable connection, when that was, and whether the immediate retry is spent. */
+  failures: number
+  since: number
+  rejected: boolean
+  /** What the next ticket is for. */
+  why: Why
+  status: Status
+  /** What the status will be when everything is gone. */
+  final: Status | undefined
+}
+
+/** The first state: idle. */
+export function initial(rules: Rules, { now, steady }: Pick<Reading, 'now' | 'steady'>): State {
+  return {
+    rules,
+    t: 0,
+    wall: now,
+    steady,
+    wanted: false,
+    cur: undefined,
+    move: undefined,
+    old: [],
+    gen: 0,
+    at: Infinity,
+    floor: 0,
+    tried: -Infinity,
+    pushed: -Infinity,
+    failures: 0,
+    since: Infinity,
+    rejected: false,
+    why: 'connect',
+    status: { status: 'idle' },
+    final: undefined,
+  }
+}
+
+/** The machine's clock at a later moment. The wall clock counts sleep; the other goes on when the wall clock is set back. */
+export function clock(s: State, { now, steady }: Pick<Reading, 'now' | 'steady'>): number {
+  return s.t + Math.max(0, now - s.wall, steady - s.steady)
+}
+
+/** When the machine wants its next `timer` event, on its own clock; Infinity: it does not. */
+export function due(s: State): number {
+  const links = [s.cur, s.move, ...s.old].map(l => (!l ? Infinity : l.step === 'open' ? Math.min(l.silent, l.probe, l.ask, l.renew) : l.by))
+  return Math.min(s.at, givenUp(s), ...links)
+}
+
+/** When the client gives up: `maxElapsed` after it was last connected. */
+export function givenUp(s: State): number {
+  return s.wanted && s.cur?.step !== 'open' ? s.since + s.rules.maxElapsed : Infinity
+}

@@ -1,0 +1,3 @@
+// What the file for <script> defines as Sallyport.
+export * from './index.js'
+export * from './socket.js'

@@ -1,0 +1,240 @@
+// The drop-in: a class with the interface and the life cycle of the platform's WebSocket, that fetches a one-time ticket
+// for every connection and hides it. One connection each; it never reconnects, and adds nothing to the messages.
+import { SallyportError } from './error.js'
+import { type Credentials, getTicket, getToken } from './ticket.js'
+
+export { type Problem, SallyportError } from './error.js'
+export type { Credentials, Ticket, TicketRequest, TicketSource, TokenSource, Why } from './ticket.js'
+
+/** Options of {@link secureWebSocket}. Without `ticket` and `token` the connection is as good as its cookies. */
+export interface SocketOptions extends Credentials {
+  /** Longest time for the ticket or token, in milliseconds; then the connection fails. @default 10_000 */
+  ticketTimeout?: number | undefined
+  /**
+   * Used in place of the global `WebSocket`, for example the class of package `ws` in Node 20. With `token` alone it
+   * is called as `(url, protocols, { headers })`, as `ws` takes it; the platform's as `(url, { protocols, headers })`.
+   */
+  WebSocket?: WebSocketLike | undefined
+}
+
+/** A constructor whose objects are those of `WebSocket`: the platform's, or that of package `ws`. */
+export type WebSocketLike = new (url: string, ...rest: never[]) => object
+
+/** A `WebSocket` that knows more of its failure. */
+export interface SecureWebSocket extends WebSocket {
+  /**
+   * Why the connection failed, as far as it is known: a {@link SallyportError} if it was for want of a ticket, else
+   * what the platform says. Set before `error` is fired; undefined until then.
+   */
+  readonly cause: unknown
+}
+
+/** The constructor that {@link secureWebSocket} makes: that of `WebSocket`. */
+export interface SecureWebSocketClass {
+  new (url: string | URL, protocols?: string | string[]): SecureWebSocket
+  readonly prototype: SecureWebSocket
+  readonly CONNECTING: 0
+  readonly OPEN: 1
+  readonly CLOSING: 2
+  readonly CLOSED: 3
+}
+
+/**
+ * Makes a class that can stand wherever a library wants a `WebSocket` constructor.
+ *
+ * ```ts
+ * const SecureWebSocket = secureWebSocket({ ticket: '/sallyport/ticket' })
+ * const ws = new SecureWebSocket('wss://rt.example.com/ws', 'chat.v1')
+ * ```
+ *
+ * While the ticket is fetched the socket is CONNECTING. If there is none, `error` and `close` with 1006 follow, as after
+ * any failed handshake, and `cause` says why. The constructor throws a SyntaxError where the platform's does, and also
+ * for `ws:` (unless `dangerouslyAllowPlaintext` is given) and for subprotocols that begin with `sallyport`.
+ */
+export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketClass {
+  class Socket extends EventTarget {
+    readonly #url: URL
+    readonly #own: string[] // the subprotocols of the application
+    readonly #abort = new AbortController() // aborted once this object has failed by itself
+    readonly #late: ReturnType<typeof setTimeout>
+    readonly #on: Record<string, unknown> = {}
+    readonly #listener = (event: Event) => {
+      const f = this.#on[event.type]
+      if (typeof f === 'function') f.call(this, event)
+    }
+    // Stands in for the platform's socket while there is none, and after a failure of our own.
+    readonly #none = {
+      readyState: 0 as 0 | 1 | 2 | 3,
+      protocol: '',
+      extensions: '',
+      bufferedAmount: 0,
+      binaryType: 'blob' as BinaryType,
+      send: (data: unknown) => {
+        this.#none.bufferedAmount += size(data as BlobPart)
+      },
+      close: () => {
+        this.#none.readyState ||= 2
+        this.#fail(new SallyportError('aborted', 'closed while connecting'))
+      },
+    }
+    #inner: Pick<WebSocket, 'readyState' | 'protocol' | 'extensions' | 'bufferedAmount' | 'binaryType' | 'send' | 'close'> = this.#none
+    cause: unknown
+
+    constructor(url: string | URL, protocols?: string | string[]) {
+      if (!arguments.length) throw new TypeError('1 argument required')
+      super()
+      this.#url = parseURL(url, options)
+      this.#own = parseProtocols(protocols)
+      this.#late = setTimeout(() => this.#fail(new SallyportError('timeout', 'no ticket in time')), options.ticketTimeout ?? 10_000)
+      this.#connect().catch(cause => this.#fail(cause))
+    }
+
+    get url() {
+      return this.#url.href
+    }
+    get readyState() {
+      return this.#inner.readyState
+    }
+    get protocol() {
+      const p = this.#inner.protocol
+      return this.#own.includes(p) ? p : ''
+    }
+    get extensions() {
+      return this.#inner.extensions
+    }
+    get bufferedAmount() {
+      return this.#inner.bufferedAmount
+    }
+    get binaryType() {
+      return this.#inner.binaryType
+    }
+    set binaryType(type) {
+      if (type === 'blob' || type === 'arraybuffer') this.#inner.binaryType = type
+    }
+    get [Symbol.toStringTag]() {
+      return 'WebSocket'
+    }
+
+    send(data: string) {
+      if (!arguments.length) throw new TypeError('1 argument required')
+      if (!this.readyState) throw new DOMException('still connecting', 'InvalidStateError')
+      this.#inner.send(data)
+    }
+
+    close(...args: [code?: number, reason?: string]) {
+      const [code, reason = ''] = args
+      if (code !== undefined) {
+        const n = Math.round(code)
+        if (n !== 1000 && !(n >= 3000 && n < 5000)) throw new DOMException(`code: ${code}`, 'InvalidAccessError')
+      }
+      if (size(`${reason}`) > 123) throw syntax('reason too long')
+      this.#inner.close(...args)
+    }
+
+    async #connect() {
+      const { signal } = this.#abort
+      const request = { reason: 'connect', signal, url: this.url, gate: options.gate ?? this.#url.pathname } as const
+      const offer = [...this.#own]
+      const rest: unknown[] = [offer]
+      if (options.ticket) {
+        const ticket = await getTicket(options, request)
+        if (!ticket) throw signedOut()
+        if (!offer.length) offer.push(ticket.protocol ?? 'sallyport')
+        offer.unshift(ticket.ticket)
+      } else if (options.token) {
+        const token = await getToken(options, request)
+        if (!token) throw signedOut()
+        const headers = { authorization: `Bearer ${token}` }
+        if (options.WebSocket) rest.push({ headers })
+        else rest[0] = { protocols: offer, headers }
+      }
+      if (signal.aborted) return
+      clearTimeout(this.#late)
+      const Inner = (options.WebSocket ?? WebSocket) as new (url: string, ...rest: unknown[]) => WebSocket
+      const inner = new Inner(this.url, ...rest)
+      inner.binaryType = this.binaryType
+      this.#inner = inner
+      inner.onmessage = ({ data }) => this.dispatchEvent(new MessageEvent('message', { data, origin: this.#url.origin }))
+      inner.onerror = event => {
+        const { error, message } = event as ErrorEvent
+        this.cause = error ?? message
+        this.dispatchEvent(new Event('error'))
+      }
+      inner.onclose = ({ code, reason, wasClean }) => this.dispatchEvent(closeEvent({ code, reason, wasClean }))
+      inner.onopen = () => {
+        if (!inner.protocol.startsWith('sallyport.')) return this.dispatchEvent(new Event('open'))
+        // A door never selects a ticket: this server takes whatever is offered first, and may log it.
+        inner.onmessage = inner.onerror = inner.onclose = null
+        inner.close()
+        this.#inner = this.#none
+        return this.#fail(new SallyportError('protocol', 'the server selected the ticket'))
+      }
+    }
+
+    /** Ends this object as after a failed handshake: in a task of its own, so that listeners can be added meanwhile. */
+    #fail(cause: unknown) {
+      if (this.#abort.signal.aborted) return
+      this.#abort.abort(cause)
+      clearTimeout(this.#late)
+      setTimeout(() => {
+        this.#none.readyState = 3
+        this.cause = cause
+        this.dispatchEvent(new Event('error'))
+        this.dispatchEvent(closeEvent({ code: 1006 }))
+      })
+    }
+
+    static {
+      const proto: object = Socket.prototype
+      const member = (on: object, name: string, how: PropertyDescriptor) => Object.defineProperty(on, name, { enumerable: true, ...how })
+      for (const name of Object.getOwnPropertyNames(proto)) if (name !== 'constructor') member(proto, name, {})
+      for (const [value, name] of ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'].entries())
+        for (const on of [Socket, proto]) member(on, name, { value })
+      for (const type of ['open', 'message', 'error', 'close']) {
+        member(proto, `on${type}`, {
+          configurable: true,
+          get(this: Socket) {
+            return this.#on[type] ?? null
+          },
+          // A handler keeps its place among the listeners until it is set to null.
+          set(this: Socket, f: unknown) {
+            const set = typeof f === 'function' || (typeof f === 'object' && f !== null)
+            this.#on[type] = set ? f : null
+            this[set ? 'addEventListener' : 'removeEventListener'](type, this.#listener)
+          },
+        })
+      }
+    }
+  }
+  return Socket as unknown as SecureWebSocketClass
+}
+
+const syntax = (message: string) => new DOMException(message, 'SyntaxError')
+const signedOut = () => new SallyportError('unauthenticated', 'nobody is signed in')
+const size = (data: BlobPart) => new Blob([data]).size // as UTF-8
+
+function parseURL(text: string | URL, options: SocketOptions): URL {
+  let url: URL
+  try {
+    url = new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href)
+  } catch {
+    throw syntax(`no URL: ${text}`)
+  }
+  url.protocol = url.protocol.replace(/^http/, 'ws')
+  const { protocol, href } = url
+  if (protocol !== 'wss:' && (protocol !== 'ws:' || !options.dangerouslyAllowPlaintext)) throw syntax(`not wss: ${href}`)
+  if (href.includes('#')) throw syntax(`fragment: ${href}`)
+  return url
+}
+
+function parseProtocols(value: string | Iterable<string> = []): string[] {
+  const list = [...(typeof value === 'string' ? [value] : value)].map(String)
+  // Those of the door are not the application's to offer: they are about the ticket and the control channel.
+  if (new Set(list).size < list.length || !list.every(p => /^(?!sallyport)[\w!#$%&'*+.^`|~-]+$/.test(p)))
+    throw syntax(`subprotocols: ${list}`)
+  return list
+}
+
+// Node 22 has no global CloseEvent.
+const closeEvent = (init: CloseEventInit) =>
+  globalThis.CloseEvent ? new CloseEvent('close', init) : Object.assign(new Event('close'), { reason: '', wasClean: false }, init)
