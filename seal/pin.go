@@ -32,5 +32,8 @@ func ParsePin(s string) (Pin, error) {
 	if _, err := base64.RawURLEncoding.Strict().Decode(p[:], []byte(rest)); err != nil {
 		return Pin{}, faultBy(FaultPin, err)
 	}
+	if p.String() != s { // package base64 skips line ends, even when strict
+		return Pin{}, faultBy(FaultPin, errors.New("a pin with line ends"))
+	}
 	return p, nil
 }
