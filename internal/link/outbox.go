@@ -43,9 +43,13 @@ type outbox struct {
 	announce []byte     // goes before last, unless a message was cut off
 	last     []byte     // goes after all else: the close frame
 	queue    []segment
-	between  []byte // frames that wait for the end of the message being queued, at most maxBetween
-	queued   int    // bytes in queue, and of the segment being written
-	answer   []byte // pongs that wait, at most maxPongs and one
+	code     uint16 // of the close frame, and its text: for the sealed end
+	reason   string
+	owes     bool      // the sealer has a record to send
+	sealing  ws.Opcode // of the message being sealed
+	between  []byte    // frames that wait for the end of the message being queued, at most maxBetween
+	queued   int       // bytes in queue, and of the segment being written
+	answer   []byte    // pongs that wait, at most maxPongs and one
 	started  bool
 	writing  bool // the goroutine exists
 	finished bool // nothing more is accepted
@@ -210,14 +214,15 @@ func (o *outbox) drop() {
 
 // wake starts the goroutine if there is work and none works on it.
 func (o *outbox) wake() {
-	if o.started && !o.writing && !o.written && (o.finished || len(o.queue) > 0 || len(o.answer) > 0 || len(o.head) > 0) {
+	if o.started && !o.writing && !o.written && (o.finished || o.owes || len(o.queue) > 0 || len(o.answer) > 0 || len(o.head) > 0) {
 		o.writing = true
 		o.link.config.Writers.Go(o.write)
 	}
 }
 
 // next takes what the next write sends; nil if there is nothing.
-func (o *outbox) next() (bytes []byte, counted, ends int) {
+func (o *outbox) next() (bytes []byte, counted, ends int, err error) {
+	seals := o.link.config.Seal != nil
 	if len(o.head) > 0 {
 		bytes, o.head = o.head, nil
 	}
@@ -225,7 +230,12 @@ func (o *outbox) next() (bytes []byte, counted, ends int) {
 		bytes, o.answer = append(bytes, o.answer...), o.answer[:0]
 	}
 	if len(o.queue) == 0 {
-		if !o.cutOff {
+		switch {
+		case seals && o.last != nil:
+			bytes = o.sealEnd(bytes)
+		case seals:
+			bytes, err = o.due(bytes)
+		case !o.cutOff:
 			bytes = append(bytes, o.announce...)
 		}
 		bytes, o.announce, o.last = append(bytes, o.last...), nil, nil
@@ -234,13 +244,16 @@ func (o *outbox) next() (bytes []byte, counted, ends int) {
 		o.queue[0] = segment{}
 		o.queue = o.queue[1:]
 		counted, ends, o.cutOff = len(seg.bytes), seg.ends, seg.open
-		if bytes == nil {
+		switch {
+		case seals:
+			bytes, err = o.seal(bytes, seg.bytes)
+		case bytes == nil:
 			bytes = seg.bytes
-		} else {
+		default:
 			bytes = append(bytes, seg.bytes...)
 		}
 	}
-	return bytes, counted, ends
+	return bytes, counted, ends, err
 }
 
 // write is the goroutine: it ends when there is nothing more to send.
@@ -250,17 +263,22 @@ func (o *outbox) write() {
 	for {
 		var bytes []byte
 		var counted, ends int
+		var sealErr error
 		if !o.failed {
-			bytes, counted, ends = o.next()
+			o.owes = false
+			bytes, counted, ends, sealErr = o.next()
 		}
-		if bytes == nil {
+		if bytes == nil && sealErr == nil {
 			break
 		}
 		if !o.finished {
 			l.socket.SetWriteDeadline(time.Now().Add(l.config.WriteWait))
 		}
 		o.mu.Unlock()
-		n, err := l.socket.Write(bytes)
+		n, err := 0, sealErr
+		if err == nil {
+			n, err = l.socket.Write(bytes)
+		}
 		l.sent.Add(int64(n))
 		if err == nil {
 			l.delivered.Add(int64(ends))
