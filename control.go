@@ -1,17 +1,13 @@
 package sallyport
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
-	"net/url"
 	"sync/atomic"
 	"time"
 
-	"github.com/sallyport/sallyport/auth"
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/internal/strictjson"
@@ -33,7 +29,8 @@ var controlMarks = &link.Marks{App: []byte{markApp}, Long: controlFrame(map[stri
 
 // control is a connection's state of the channel.
 type control struct {
-	renewing atomic.Bool // a renewal waits for its answer
+	renewing atomic.Bool  // a renewal waits for its answer
+	handed   atomic.Int64 // messages that the route was given
 
 	// Owned by the event in progress.
 	mark  int   // of the message in progress
@@ -57,24 +54,33 @@ func (c owner) unwrap(ev *ws.Event) bool {
 		}
 		k.mark, ev.Data = int(ev.Data[0]), ev.Data[1:]
 	}
-	ev.First, k.begun = !k.begun, true
 	k.size += int64(len(ev.Data))
 	switch {
 	case k.mark == markApp && k.size > c.life.Config().MaxMessage:
 		c.End(deny.GuardTooBig, nil)
 		return false
 	case k.mark == markApp:
-		return true
+		return k.pass(ev)
 	case k.mark != markControl:
 		c.malformed(fmt.Errorf("a message that begins with the byte %#x", k.mark))
 	case ev.Op != ws.Text:
 		c.malformed(errors.New("a control message that is binary"))
 	case k.size > maxControlIn:
 		c.malformed(errors.New("a control message of more than 16 KiB"))
-	default:
+	case k.pass(ev):
 		c.gather(*ev)
 	}
 	return false
+}
+
+// pass reports whether something is left of ev, which then is the first of its
+// message unless another was passed: the mark may come alone.
+func (k *control) pass(ev *ws.Event) bool {
+	if len(ev.Data) == 0 && !ev.Last {
+		return false
+	}
+	ev.First, k.begun = !k.begun, true
+	return true
 }
 
 func (c owner) malformed(cause error) { c.End(deny.ControlMalformed, cause) }
@@ -128,11 +134,8 @@ func parseCommand(data []byte) (command, error) {
 		return command{}, err
 	}
 	cmd := command{}
-	if err := text(members, "t", &cmd.T); err != nil {
-		return command{}, err
-	}
-	if cmd.T != "renew" {
-		return cmd, nil
+	if cmd.T, err = text(members, "t"); err != nil || cmd.T != "renew" {
+		return command{T: cmd.T}, err
 	}
 	_, ticket := members["ticket"]
 	_, token := members["token"]
@@ -140,79 +143,45 @@ func parseCommand(data []byte) (command, error) {
 	case ticket == token:
 		return command{}, errors.New("renew wants a ticket or a token")
 	case ticket:
-		return cmd, text(members, "ticket", &cmd.Ticket)
+		cmd.Ticket, err = credential(members, "ticket")
 	default:
-		return cmd, text(members, "token", &cmd.Token)
+		cmd.Token, err = credential(members, "token")
 	}
+	return cmd, err
 }
 
-// text reads a member that is a string which can stand in a header.
-func text(members map[string]json.RawMessage, name string, to *string) error {
+func text(members map[string]json.RawMessage, name string) (string, error) {
 	var s *string
-	if err := json.Unmarshal(members[name], &s); err != nil || s == nil || *s == "" {
-		return fmt.Errorf("%s is not a string", name)
+	if err := json.Unmarshal(members[name], &s); err != nil || s == nil {
+		return "", fmt.Errorf("%s is not a string", name)
 	}
-	for _, b := range []byte(*s) {
-		if b <= ' ' || b >= 0x7f {
-			return fmt.Errorf("%s has a character that it may not have", name)
-		}
-	}
-	*to = *s
-	return nil
+	return *s, nil
 }
 
-// renewInBand judges a credential as on a handshake of the same origin, host and
-// address. It may ask others, so it does not run in the event.
-func (c owner) renewInBand(cmd command) {
-	if !c.control.renewing.CompareAndSwap(false, true) {
-		c.say(refused(deny.GuardTooFast))
-		return
-	}
-	c.door.helpers.Go(func() { // ends after openWait, or with the connection
-		defer c.survive()
-		defer c.control.renewing.Store(false)
-		ctx, cancel := context.WithTimeout(c.ctx, openWait)
-		defer cancel()
-		if err := c.door.renewBy(ctx, c.Conn, cmd); err != nil {
-			c.say(refused(deny.Of(err)))
-		}
-	})
-}
-
-func (d *Door) renewBy(ctx context.Context, c *Conn, cmd command) error {
-	g := d.policy.Load().find(c.gate)
-	if g == nil || g.Path != c.gate {
-		return deny.Because(deny.PolicyChanged, errors.New("the gate is gone"))
-	}
-	id, err := d.identify(ctx, g.Auth, c.presenting(ctx, cmd), auth.Attempt{Gate: c.gate, Origin: c.origin, Address: addressText(c.address)})
+// credential reads a string that can stand in a header.
+func credential(members map[string]json.RawMessage, name string) (string, error) {
+	s, err := text(members, name)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return d.Renew(c, id)
-}
-
-// presenting is a handshake of c's client with another credential.
-func (c *Conn) presenting(ctx context.Context, cmd command) *http.Request {
-	r := c.host.Clone(ctx)
-	r.Method, r.Proto, r.ProtoMajor, r.ProtoMinor = http.MethodGet, "HTTP/1.1", 1, 1
-	r.URL, r.RequestURI, r.RemoteAddr = &url.URL{Path: c.gate}, c.gate, addressText(c.address)
-	if c.origin != "none" {
-		r.Header.Set("Origin", c.origin)
+	for _, b := range []byte(s) {
+		if b <= ' ' || b >= 0x7f {
+			return "", fmt.Errorf("%s has a character that it may not have", name)
+		}
 	}
-	if cmd.Ticket != "" {
-		r.Header.Set("Sec-WebSocket-Protocol", cmd.Ticket+", "+neutral)
-	} else {
-		r.Header.Set("Authorization", "Bearer "+cmd.Token)
+	if s == "" {
+		return "", fmt.Errorf("%s is empty", name)
 	}
-	return r
+	return s, nil
 }
 
 // got is how many messages of the client were handed on.
 func (c *Conn) got() int64 {
+	defer c.survive()
 	if t, ok := c.sink.(Taker); ok {
 		return t.Taken()
 	}
-	return c.messages.Load()
+	return c.control.handed.Load()
 }
 
 // say queues a control message, if the client speaks the channel and reads.
@@ -226,9 +195,10 @@ func (c *Conn) say(message map[string]any) {
 	}
 }
 
-// beat is a sign of life. A client that has more than enough to read needs none.
+// beat is a sign of life. A client that has more than enough to read needs none,
+// and none that something already waits for within a long message.
 func (c *Conn) beat() {
-	if !c.Congested() {
+	if l := c.live(); l != nil && !l.Above() && !l.Inserted() {
 		c.say(map[string]any{"t": "beat", "got": c.got()})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sallyport/sallyport"
@@ -484,6 +485,7 @@ func TestNothingIsSaidWithinAMessage(t *testing.T) {
 	bubble(t, func(c *sallyport.Config) { parts, c.Gates[0].Route = make(chan sallyport.Part), feed }, func(t *testing.T, door *sallyport.Door, s *sallyporttest.Server) {
 		c, _ := speak(t, s, withChannel("ada;1h"))
 		parts <- part(true, false)
+		synctest.Wait() // until it is queued
 		c.say(`{"t":"probe"}`)
 		c.say(`{"t":"renew","token":"ada;2h"}`)
 		time.Sleep(time.Second)

@@ -178,8 +178,8 @@ func (a *api) renew(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if id.Subject == "" { // nobody's credential would fit everybody's connections
-		return deny.Because(deny.RenewMismatch, errors.New("a credential without a subject has nothing to renew"))
+	if err := somebody(id); err != nil {
+		return err
 	}
 	renewed, end := 0, time.Time{}
 	for _, c := range a.door.all() {
@@ -189,7 +189,7 @@ func (a *api) renew(w http.ResponseWriter, r *http.Request) error {
 		if old := c.Identity(); old.Issuer != id.Issuer || old.Subject != id.Subject {
 			continue // knowing an id gives no right to end another's connection
 		}
-		if err := a.door.Renew(c, id); err == nil {
+		if a.door.Renew(c, id) == nil && a.door.rejudge(c, a.policy) == nil {
 			renewed++
 			end = c.Expires()
 		}

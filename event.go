@@ -12,7 +12,7 @@ import (
 type EventKind uint8
 
 const (
-	Refused  EventKind = iota + 1 // a handshake, or a request to an endpoint
+	Refused  EventKind = iota + 1 // a handshake, a request to an endpoint, or a renewal over the connection
 	Admitted                      // a connection was opened
 	Ended                         // a connection that was open has ended
 	Issued                        // a ticket or token was issued
@@ -35,7 +35,7 @@ type Event struct {
 	Address  netip.Addr
 	Identity auth.Identity
 	Reason   deny.Reason   // why refused or ended
-	Status   int           // HTTP status sent; 101 for a refusal by close code
+	Status   int           // HTTP status sent; 101 for a refusal by close code, 0 for one over the connection
 	Cause    error         // private; may be nil
 	Lasted   time.Duration // of the handshake, or the connection
 	Received int64         // bytes on the wire below TLS

@@ -32,6 +32,7 @@ func (c owner) Data(ev ws.Event) {
 		return
 	}
 	if c.parts != nil {
+		c.hand(whole)
 		c.parts.Part(c.Conn, Part{Message: Message{Kind: Kind(ev.Op), Data: ev.Data}, First: ev.First, Last: ev.Last})
 		return
 	}
@@ -42,9 +43,18 @@ func (c owner) Data(ev ws.Event) {
 		}
 		data = c.partial
 	}
+	c.hand(1)
 	c.sink.Message(c.Conn, Message{Kind: Kind(ev.Op), Data: data})
 	if c.partial != nil {
 		c.dropPartial()
+	}
+}
+
+// hand counts what the route is about to be given: what ends the connection before
+// that was not handed over.
+func (c owner) hand(messages int) {
+	if c.control != nil {
+		c.control.handed.Add(int64(messages))
 	}
 }
 

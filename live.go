@@ -115,11 +115,7 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 	l.Start(nil)
 	d.clock.Set(&c.alarm, c.life.First())
 	d.startRecheck(c, v.gate)
-	if d.policy.Load() != v.policy { // a reload may have swept before c was live
-		if err := d.judge(c); err != nil {
-			c.End(deny.Of(err), err)
-		}
-	}
+	d.rejudge(c, v.policy)
 }
 
 // goLive makes c's link, unless c has ended.

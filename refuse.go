@@ -131,7 +131,8 @@ func (v *visit) refuse(err error) {
 func (v *visit) farewell(socket net.Conn, reason deny.Reason, err error) {
 	header := http.Header{}
 	v.policy.headers.Apply(header)
-	protocol := selectForRefusal(v.offer.Protocols, v.apps)
+	apps, _ := appProtocols(v.offer.Protocols) // an origin is refused before them
+	protocol := selectForRefusal(v.offer.Protocols, apps)
 	last := ws.AppendResponse(nil, v.offer, protocol, header)
 	if speaks(protocol) {
 		last = append(last, controlFrame(closing(reason, 0))...)

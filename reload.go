@@ -50,3 +50,16 @@ func (d *Door) judge(c *Conn) error {
 	}
 	return nil
 }
+
+// rejudge ends c if the policies are no longer p, by which it was judged, and
+// those in force refuse it: a reload may have swept before c was to be seen.
+func (d *Door) rejudge(c *Conn, p *policy) error {
+	if d.policy.Load() == p {
+		return nil
+	}
+	err := d.judge(c)
+	if err != nil {
+		c.End(deny.Of(err), err)
+	}
+	return err
+}

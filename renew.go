@@ -2,8 +2,12 @@ package sallyport
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/sallyport/sallyport/auth"
 	"github.com/sallyport/sallyport/deny"
@@ -14,6 +18,14 @@ import (
 // audience and method are the same and no scope is lost; with auth.revoked if
 // id is revoked. A credential of another subject ends the connection.
 func (d *Door) Renew(c *Conn, id auth.Identity) error {
+	if err := d.renew(c, id); err != nil {
+		return err
+	}
+	c.say(c.renewed())
+	return nil
+}
+
+func (d *Door) renew(c *Conn, id auth.Identity) error {
 	if err := d.acceptable(id); err != nil {
 		return err
 	}
@@ -38,7 +50,6 @@ func (d *Door) Renew(c *Conn, id auth.Identity) error {
 	if reason := c.Reason(); reason != 0 {
 		return deny.Because(reason, nil)
 	}
-	c.say(c.renewed())
 	d.observe(Event{Kind: Renewed, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: id})
 	return nil
 }
@@ -63,4 +74,84 @@ func keepsScopes(old, id auth.Identity) error {
 		}
 	}
 	return nil
+}
+
+// renewInBand judges a credential as on a handshake of the same origin, host and
+// address. It may ask others, so it does not run in the event.
+func (c owner) renewInBand(cmd command) {
+	renewing := &c.control.renewing
+	if !renewing.CompareAndSwap(false, true) {
+		c.say(refused(deny.GuardTooFast))
+		return
+	}
+	c.door.helpers.Go(func() { // ends after openWait, or with the connection
+		defer c.survive()
+		ctx, cancel := context.WithTimeout(c.ctx, openWait)
+		defer cancel()
+		err := c.door.renewBy(ctx, c.Conn, cmd)
+		answer := c.renewed()
+		if err != nil {
+			answer = refused(deny.Of(err))
+			c.noteRefusal(err)
+		}
+		renewing.Store(false) // first: who has the answer may ask again
+		c.say(answer)
+	})
+}
+
+func (d *Door) renewBy(ctx context.Context, c *Conn, cmd command) error {
+	p := d.policy.Load()
+	g := p.find(c.gate)
+	if g == nil || g.Path != c.gate {
+		return deny.Because(deny.PolicyChanged, errors.New("the gate is gone"))
+	}
+	if cmd.Ticket != "" && (!strings.HasPrefix(cmd.Ticket, auth.TicketPrefix) || strings.Contains(cmd.Ticket, ",")) {
+		return deny.Because(deny.AuthInvalid, errors.New("renew: not a ticket"))
+	}
+	id, err := d.identify(ctx, g.Auth, c.presenting(ctx, cmd), auth.Attempt{Gate: c.gate, Origin: c.origin, Address: addressText(c.address)})
+	if err != nil {
+		return err
+	}
+	if err := somebody(id); err != nil {
+		return err
+	}
+	if err := d.renew(c, id); err != nil {
+		return err
+	}
+	return d.rejudge(c, p)
+}
+
+// somebody refuses to renew with nobody's identity, which would fit everybody's
+// connections.
+func somebody(id auth.Identity) error {
+	if id.Subject == "" {
+		return deny.Because(deny.RenewMismatch, errors.New("a credential without a subject has nothing to renew"))
+	}
+	return nil
+}
+
+// noteRefusal tells of a credential that renewed nothing. An ending tells of itself.
+func (c *Conn) noteRefusal(err error) {
+	if c.Reason() == 0 {
+		c.door.observe(Event{
+			Kind: Refused, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: c.Identity(),
+			Reason: deny.Of(err), Cause: err,
+		})
+	}
+}
+
+// presenting is a handshake of c's client with another credential.
+func (c *Conn) presenting(ctx context.Context, cmd command) *http.Request {
+	r := c.host.Clone(ctx)
+	r.Method, r.Proto, r.ProtoMajor, r.ProtoMinor = http.MethodGet, "HTTP/1.1", 1, 1
+	r.URL, r.RequestURI, r.RemoteAddr = &url.URL{Path: c.gate}, c.gate, addressText(c.address)
+	if c.origin != "none" {
+		r.Header.Set("Origin", c.origin)
+	}
+	if cmd.Ticket != "" {
+		r.Header.Set("Sec-WebSocket-Protocol", cmd.Ticket+", "+neutral)
+	} else {
+		r.Header.Set("Authorization", "Bearer "+cmd.Token)
+	}
+	return r
 }

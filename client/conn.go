@@ -360,11 +360,11 @@ func (c *Conn) finish(e *CloseError) {
 	}
 	c.greet()
 	c.mu.Unlock()
+	c.cancel(e)
 	c.inbox.forget(c)
 	if c.changed == nil {
 		c.inbox.end(e)
 	}
-	c.cancel(e)
 	c.notify()
 }
 

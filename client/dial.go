@@ -135,7 +135,6 @@ func (p *plan) upgrade(ctx context.Context, socket net.Conn, cred credential) (_
 		}
 		socket = secure
 	}
-	socket.SetDeadline(time.Now().Add(p.ConnectTimeout))
 	if _, err := socket.Write(request); err != nil {
 		return socket, "", nil, fmt.Errorf("write the handshake: %w", err)
 	}
@@ -149,6 +148,5 @@ func (p *plan) upgrade(ctx context.Context, socket net.Conn, cred credential) (_
 	if token != "" && token == cred.ticket {
 		return socket, "", nil, errors.New("the server selected the ticket as subprotocol")
 	}
-	socket.SetDeadline(time.Time{})
 	return socket, token, early, nil
 }

@@ -44,6 +44,8 @@ type visitor struct {
 	plain   bool
 	got     int // application messages
 	probes  int
+	stop    func()     // ends beating
+	mu      sync.Mutex // held during a write
 }
 
 func (d *fakeDoor) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -61,6 +63,9 @@ func (d *fakeDoor) dial(ctx context.Context, network, address string) (net.Conn,
 		var err error
 		if v.request, err = http.ReadRequest(v.reader); err == nil {
 			script(v)
+		}
+		if v.stop != nil {
+			v.stop()
 		}
 	})
 	return here, nil
@@ -136,7 +141,27 @@ func (v *visitor) refuse(code uint16, reason string) {
 	v.upgrade(channel, ws.AppendClose(controlOf(fmt.Sprintf(`{"t":"close","code":%q,"got":0}`, dotted)), ws.Server, code, reason)...)
 }
 
-func (v *visitor) raw(b []byte) { v.socket.Write(b) }
+func (v *visitor) raw(b []byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.socket.Write(b)
+}
+
+// beating keeps a connection alive until the script has ended.
+func (v *visitor) beating() {
+	stop := make(chan struct{})
+	v.stop = func() { close(stop) }
+	v.door.busy.Go(func() {
+		for {
+			select {
+			case <-time.After(20 * time.Second):
+				v.control(`{"t":"beat","got":0}`) // a count never goes back
+			case <-stop:
+				return
+			}
+		}
+	})
+}
 
 func (v *visitor) control(text string) { v.raw(controlOf(text)) }
 
@@ -272,5 +297,6 @@ func receive(t *testing.T, from interface {
 
 func echo(v *visitor) {
 	v.welcome("")
+	v.beating()
 	v.serve(func(op ws.Opcode, data string) { v.send(op, data[1:]) })
 }

@@ -111,7 +111,7 @@ func (m *machine) connect(now time.Duration) []effect {
 	if !m.wanted {
 		m.wanted, m.why, m.failing, m.fails, m.rejected = true, Connecting, now, 0, false
 	}
-	if m.current == 0 && m.trying == 0 {
+	if m.current == 0 && (m.trying == 0 || m.void) {
 		m.retryAt = max(now, m.notBefore)
 	}
 	return m.look(now)
@@ -137,7 +137,7 @@ func (m *machine) reconnect(now time.Duration) []effect {
 		m.current, m.moveAt, m.moving = 0, 0, false
 	}
 	m.wanted, m.why, m.failing, m.fails = true, Reconnecting, now, 0
-	if m.trying == 0 {
+	if m.trying == 0 || m.void {
 		m.retryAt = max(now, m.notBefore)
 	}
 	return append(drop, m.look(now)...)

@@ -52,6 +52,7 @@ func (c owner) mayRead() bool {
 }
 
 func (c owner) Data(ev ws.Event) {
+	c.Arrived(0, false) // before anybody asks how long it was silent
 	if ev.First {
 		c.in.mark, c.in.data = markNone, nil
 	}
@@ -113,7 +114,10 @@ func (c owner) message(kind Kind, data []byte) {
 		return
 	}
 	c.mu.Lock()
-	c.pulse.longUntil = 0
+	if c.pulse.longUntil != 0 {
+		c.pulse.longUntil = 0
+		c.watch()
+	}
 	c.mu.Unlock()
 	if !c.deaf.Load() {
 		c.inbox.put(Message{Kind: kind, Data: data})

@@ -231,14 +231,17 @@ func (o *outbox) next() (bytes []byte, counted, ends int, err error) {
 	}
 	if len(o.queue) == 0 {
 		switch {
-		case seals && o.last != nil:
-			bytes = o.sealEnd(bytes)
-		case seals:
+		case o.last == nil && seals:
 			bytes, err = o.due(bytes)
+		case o.last == nil:
+		case seals:
+			bytes = o.sealEnd(bytes)
 		case !o.cutOff:
 			bytes = append(bytes, o.announce...)
 		}
-		bytes, o.announce, o.last = append(bytes, o.last...), nil, nil
+		if o.last != nil {
+			bytes, o.announce, o.last = append(bytes, o.last...), nil, nil
+		}
 	} else {
 		seg := o.queue[0]
 		o.queue[0] = segment{}

@@ -140,6 +140,14 @@ func (l *Link) Owe() {
 	o.wake()
 }
 
+// Inserted reports that something waits for the end of the message that is being
+// queued.
+func (l *Link) Inserted() bool {
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	return len(l.out.between) > 0
+}
+
 // Announce sets frames of whole messages that the link sends right before its
 // close frame, unless the close comes in the middle of a message. It must be
 // called before Close or Shutdown.

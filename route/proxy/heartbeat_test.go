@@ -15,7 +15,7 @@ import (
 
 // bubble runs f with a door in front of a backend that is served by serve, all in
 // memory, so that time costs nothing.
-func bubble(t *testing.T, c Config, limits guard.Config, serve func(conn net.Conn), f func(client *wire, s *setup)) {
+func bubble(t *testing.T, c Config, limits guard.Config, serve func(conn net.Conn), f func(client *wire, s *setup), protocols ...string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c.To = "ws://backend"
@@ -36,7 +36,7 @@ func bubble(t *testing.T, c Config, limits guard.Config, serve func(conn net.Con
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, client := shake(t, conn, "/ws/", nil)
+		_, client := shake(t, conn, "/ws/", nil, protocols...)
 		f(client, s)
 		client.conn.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

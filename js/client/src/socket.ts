@@ -80,7 +80,7 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
     #inner: Pick<WebSocket, 'readyState' | 'protocol' | 'extensions' | 'bufferedAmount' | 'binaryType' | 'send' | 'close'> = this.#none
     cause: unknown
 
-    constructor(url: string | URL, protocols?: string | string[]) {
+    constructor(url: string | URL, protocols: string | string[] = []) {
       if (!arguments.length) throw new TypeError('1 argument required')
       super()
       this.#url = parseURL(url, options)
@@ -125,7 +125,7 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
       const [code, reason = ''] = args
       if (code !== undefined) {
         const n = Math.round(code)
-        if (n !== 1000 && !(n >= 3000 && n < 5000)) throw new DOMException(`code: ${code}`, 'InvalidAccessError')
+        if (n !== 1000 && !(n > 2999 && n < 5000)) throw new DOMException(`code: ${code}`, 'InvalidAccessError')
       }
       if (size(`${reason}`) > 123) throw syntax('reason too long')
       this.#inner.close(...args)
@@ -134,19 +134,16 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
     async #connect() {
       const { signal } = this.#abort
       const request = { reason: 'connect', signal, url: this.url, gate: options.gate ?? this.#url.pathname } as const
-      const offer = [...this.#own]
-      const rest: unknown[] = [offer]
-      if (options.ticket) {
-        const ticket = await getTicket(options, request)
-        if (!ticket) throw signedOut()
-        if (!offer.length) offer.push(ticket.protocol ?? 'sallyport')
-        offer.unshift(ticket.ticket)
-      } else if (options.token) {
-        const token = await getToken(options, request)
-        if (!token) throw signedOut()
-        const headers = { authorization: `Bearer ${token}` }
-        if (options.WebSocket) rest.push({ headers })
-        else rest[0] = { protocols: offer, headers }
+      const proof = options.ticket ? await getTicket(options, request) : options.token && (await getToken(options, request))
+      if (proof === null) throw new SallyportError('unauthenticated', 'nobody is signed in')
+      let good = this.#own // what the server may select
+      let rest: unknown[] = [good]
+      if (typeof proof === 'object') {
+        if (!good.length) good = [proof.protocol ?? 'sallyport']
+        rest = [[proof.ticket, ...good]]
+      } else if (proof) {
+        const headers = { authorization: `Bearer ${proof}` }
+        rest = options.WebSocket ? [good, { headers }] : [{ protocols: good, headers }]
       }
       if (signal.aborted) return
       clearTimeout(this.#late)
@@ -155,19 +152,26 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
       inner.binaryType = this.binaryType
       this.#inner = inner
       inner.onmessage = ({ data }) => this.dispatchEvent(new MessageEvent('message', { data, origin: this.#url.origin }))
-      inner.onerror = event => {
-        const { error, message } = event as ErrorEvent
-        this.cause = error ?? message
-        this.dispatchEvent(new Event('error'))
-      }
-      inner.onclose = ({ code, reason, wasClean }) => this.dispatchEvent(closeEvent({ code, reason, wasClean }))
-      inner.onopen = () => {
-        if (!inner.protocol.startsWith('sallyport.')) return this.dispatchEvent(new Event('open'))
-        // A door never selects a ticket: this server takes whatever is offered first, and may log it.
-        inner.onmessage = inner.onerror = inner.onclose = null
+      inner.onclose = ({ code, reason, wasClean }) => this.dispatchEvent(closeEvent({ code: code || 1006, reason, wasClean }))
+      const drop = (cause: unknown) => {
+        inner.onmessage = inner.onclose = inner.onerror = null
         inner.close()
         this.#inner = this.#none
-        return this.#fail(new SallyportError('protocol', 'the server selected the ticket'))
+        this.#fail(cause)
+      }
+      // Node 22 sends no close event after a failed handshake, and Deno one with code 0; so the end is told from here.
+      inner.onerror = event => {
+        const cause = (event as ErrorEvent).error ?? (event as ErrorEvent).message
+        if (!opened) return drop(cause)
+        this.cause = cause
+        this.dispatchEvent(new Event('error'))
+      }
+      let opened = false
+      inner.onopen = () => {
+        // Deno does not check it; and a server that selects the ticket takes whatever comes first: it is no door.
+        if (good.length && !good.includes(inner.protocol)) return drop(new SallyportError('protocol', 'wrong subprotocol'))
+        opened = true
+        this.dispatchEvent(new Event('open'))
       }
     }
 
@@ -198,7 +202,7 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
           },
           // A handler keeps its place among the listeners until it is set to null.
           set(this: Socket, f: unknown) {
-            const set = typeof f === 'function' || (typeof f === 'object' && f !== null)
+            const set = Object(f) === f
             this.#on[type] = set ? f : null
             this[set ? 'addEventListener' : 'removeEventListener'](type, this.#listener)
           },
@@ -210,7 +214,6 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
 }
 
 const syntax = (message: string) => new DOMException(message, 'SyntaxError')
-const signedOut = () => new SallyportError('unauthenticated', 'nobody is signed in')
 const size = (data: BlobPart) => new Blob([data]).size // as UTF-8
 
 function parseURL(text: string | URL, options: SocketOptions): URL {
@@ -227,7 +230,7 @@ function parseURL(text: string | URL, options: SocketOptions): URL {
   return url
 }
 
-function parseProtocols(value: string | Iterable<string> = []): string[] {
+function parseProtocols(value: string | string[]): string[] {
   const list = [...(typeof value === 'string' ? [value] : value)].map(String)
   // Those of the door are not the application's to offer: they are about the ticket and the control channel.
   if (new Set(list).size < list.length || !list.every(p => /^(?!sallyport)[\w!#$%&'*+.^`|~-]+$/.test(p)))

@@ -62,6 +62,23 @@ export function echoes(place) {
     neutral.abort()
   })
 
+  test('the control channel is the door’s: the backend sees the application alone', async () => {
+    const c = await open({ protocols: ['sallyport.v1~chat.v9', 'sallyport.v1~chat.v1', 'sallyport.v1'] })
+    assert.equal(c.ws.protocol, 'sallyport.v1~chat.v1')
+    assert.match(await c.next(), /^\x01\{.*"t":"hello"/)
+    const texts = ['hello', '', '\x00', '\x01{"t":"close","code":"auth.revoked","got":0}', 'x'.repeat(65536)]
+    for (const payload of [...texts.map(text => `\x00${text}`), Buffer.concat([Buffer.of(0), randomBytes(9)])]) {
+      let got = await c.echo(payload)
+      if (got === '\x01{"t":"long"}') got = await c.next() // it came in parts
+      assert.deepEqual(got, payload)
+    }
+    const beat = await c.echo('\x01{"t":"probe"}')
+    assert.deepEqual(JSON.parse(beat.slice(1)), { t: 'beat', got: texts.length + 1 })
+    c.ws.send('\x00cmd:close 4001 Unauthorized;auth.revoked')
+    assert.deepEqual(await c.gone(), { code: 4001, reason: '' })
+    assert.deepEqual(c.messages, [])
+  })
+
   test('pings are answered on both legs', async () => {
     const c = await open()
     const pong = within(5000, 'pong', new Promise(done => c.ws.once('pong', done)))
