@@ -245,9 +245,13 @@ func inSeconds(d time.Duration) float64 {
 
 // controlFrame is a control message as the door sends it.
 func controlFrame(message map[string]any) []byte {
+	return ws.AppendFrame(nil, ws.Server, true, ws.Text, controlMessage(message))
+}
+
+func controlMessage(message map[string]any) []byte {
 	data, err := json.Marshal(message)
 	if err != nil {
 		panic("sallyport: " + err.Error()) // strings and numbers always can be written
 	}
-	return ws.AppendFrame(nil, ws.Server, true, ws.Text, append([]byte{markControl}, data...))
+	return append([]byte{markControl}, data...)
 }

@@ -3,6 +3,7 @@ package sallyport
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/netip"
 	"time"
@@ -87,6 +88,11 @@ type visit struct {
 	offer   ws.Offer
 	apps    []string // subprotocols of the application
 	id      auth.Identity
+
+	// Of the sealed order.
+	seals  string   // the token that wants the seal, if the gate takes it
+	taken  net.Conn // the socket, once it was taken from the HTTP server
+	breach *breach  // what has come of the seal, once the 101 was sent
 }
 
 // corridor is the order in which a handshake passes the rooms. Here the order
@@ -113,6 +119,10 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		v.refuseHTTP(err)
 		return
 	}
+	if err = v.wantSeal(); err != nil {
+		v.refuse(err)
+		return
+	}
 	if d.isDraining() {
 		v.refuseHTTP(deny.Because(deny.Drain, nil))
 		return
@@ -128,7 +138,17 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 			v.survive(c, place, p)
 		}
 	}()
-	if v.id, err = d.identify(ctx, g.Auth, r, v.attempt()); err != nil { // 4
+	if v.seals != "" {
+		if r, err = v.openSeal(ctx); err != nil {
+			place.Release()
+			v.refuse(err)
+			return
+		}
+	}
+	if v.id, err = d.identify(ctx, g.Auth, r, v.attempt()); err == nil { // 4
+		err = v.bound(v.id)
+	}
+	if err != nil {
 		place.Release()
 		v.refuse(err)
 		return
@@ -166,8 +186,8 @@ func (v *visit) survive(c *Conn, place *guard.Place, p any) {
 	if c != nil {
 		c.End(deny.Internal, err)
 	}
-	if v.w != nil { // else the socket was taken over, and ends with c
-		v.refuseHTTP(err)
+	if v.w != nil || c == nil || c.live() == nil { // else the socket ends with c
+		v.refuse(err)
 	}
 }
 
@@ -214,7 +234,11 @@ func addressText(a netip.Addr) string {
 }
 
 func (v *visit) attempt() auth.Attempt {
-	return auth.Attempt{Gate: v.gate.Path, Origin: v.origin, Address: addressText(v.address)}
+	at := auth.Attempt{Gate: v.gate.Path, Origin: v.origin, Address: addressText(v.address)}
+	if v.breach != nil {
+		at.Key = v.breach.key
+	}
+	return at
 }
 
 // acceptable refuses an identity that has ended, that was revoked, or that

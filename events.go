@@ -19,6 +19,9 @@ func (c owner) Ready() bool { return c.paused.Load() == 0 }
 
 func (c owner) Data(ev ws.Event) {
 	defer c.survive()
+	if c.sealed != nil && !c.unseal(&ev) {
+		return
+	}
 	if c.control != nil && !c.unwrap(&ev) {
 		return
 	}
@@ -109,6 +112,13 @@ func (c owner) Arrived(n int, unfinished bool) {
 
 func (c owner) PeerClosed(code uint16, reason string) {
 	defer c.survive()
+	if c.sealed != nil {
+		if err := c.sealed.session.Closed(); err != nil {
+			c.End(sealReason(err), err)
+			return
+		}
+		code, reason = c.sealed.code, c.sealed.reason // what came inside counts
+	}
 	c.peerReason.Store(&reason)
 	c.peerCode.Store(uint32(code))
 	if l, ok := c.sink.(Leaver); ok {
@@ -121,7 +131,11 @@ func (c owner) PeerClosed(code uint16, reason string) {
 
 func (c owner) Failed(err error) {
 	if fault, ok := errors.AsType[*ws.Error](err); ok {
-		c.End(reasonOf(fault), err)
+		reason := reasonOf(fault)
+		if c.sealed != nil { // whoever is between can break frames
+			reason = deny.SealBroken
+		}
+		c.End(reason, err)
 		return
 	}
 	if c.peerCode.Load() != 0 {
@@ -156,6 +170,9 @@ func (c owner) Drained() {
 }
 
 func (c owner) Released() {
+	if c.sealed != nil {
+		c.sealed.session.Erase()
+	}
 	c.dropPartial()
 	c.door.forgetConn(c.Conn)
 	c.door.sockets.Done()

@@ -45,6 +45,9 @@ func (d *Door) judge(c *Conn) error {
 	if err := d.judgeAs(c.gate, c.host, c.origin, c.Identity()); err != nil {
 		return err
 	}
+	if g := d.policy.Load().find(c.gate); g != nil && g.Seal == SealRequired && c.seals == "" {
+		return deny.Because(deny.PolicyChanged, errors.New("the gate wants a seal now"))
+	}
 	if g := d.policy.Load().find(c.gate); c.origin == "none" && (g == nil || !g.origin.AllowsNone()) {
 		return deny.Because(deny.PolicyChanged, errors.New("a missing origin is no longer allowed"))
 	}

@@ -63,6 +63,8 @@ func fits(old, id auth.Identity) error {
 		return errors.New("another audience")
 	case id.Method != old.Method:
 		return errors.New("another method")
+	case id.Key != old.Key:
+		return errors.New("bound to another key")
 	}
 	return keepsScopes(old, id)
 }
@@ -108,8 +110,11 @@ func (d *Door) renewBy(ctx context.Context, c *Conn, cmd command) error {
 	if cmd.Ticket != "" && (!strings.HasPrefix(cmd.Ticket, auth.TicketPrefix) || strings.Contains(cmd.Ticket, ",")) {
 		return deny.Because(deny.AuthInvalid, errors.New("renew: not a ticket"))
 	}
-	id, err := d.identify(ctx, g.Auth, c.presenting(ctx, cmd), auth.Attempt{Gate: c.gate, Origin: c.origin, Address: addressText(c.address)})
+	id, err := d.identify(ctx, g.Auth, c.presenting(ctx, cmd), auth.Attempt{Gate: c.gate, Origin: c.origin, Address: addressText(c.address), Key: c.provenKey()})
 	if err != nil {
+		return err
+	}
+	if err := g.bound(id, c.provenKey()); err != nil {
 		return err
 	}
 	if err := somebody(id); err != nil {
