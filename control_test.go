@@ -84,7 +84,7 @@ func vectors(t *testing.T, name string, into any) {
 	}
 }
 
-func TestChannelNegotiation(t *testing.T) {
+func TestChannelNegotiation_SR39(t *testing.T) {
 	var file struct {
 		Doors []struct {
 			Name, Choice, Selected, Shown, Error string
@@ -340,7 +340,7 @@ func TestPayloadsThatLookLikeControlStayPayloads(t *testing.T) {
 	})
 }
 
-func TestChannelLimits_SR71(t *testing.T) {
+func TestChannelLimits_SR71_SR72(t *testing.T) {
 	limits := &guard.Config{MaxMessage: 1000}
 	tests := []struct {
 		name string
@@ -393,7 +393,7 @@ func TestChannelLimits_SR71(t *testing.T) {
 	})
 }
 
-func TestRenewInBand_SR42(t *testing.T) {
+func TestRenewInBand_SR42_AT71(t *testing.T) {
 	tests := []struct {
 		name, token string
 		refused     deny.Reason

@@ -83,16 +83,6 @@ func (d *fakeDoor) count() int {
 	return len(d.dials)
 }
 
-// gaps are the times between attempts.
-func (d *fakeDoor) gaps() (gaps []time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i := 1; i < len(d.dials); i++ {
-		gaps = append(gaps, d.dials[i].Sub(d.dials[i-1]))
-	}
-	return gaps
-}
-
 // offered are the subprotocols of the handshake.
 func (v *visitor) offered() []string {
 	var list []string

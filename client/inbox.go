@@ -74,14 +74,6 @@ func (b *inbox) end(err error) {
 	b.signal()
 }
 
-// drop forgets what nobody will read.
-func (b *inbox) drop() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.queue, b.size = nil, 0
-	b.makeRoom()
-}
-
 func (b *inbox) makeRoom() {
 	b.full = false
 	for c := range b.feeds {

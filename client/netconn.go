@@ -69,7 +69,7 @@ func (s *Stream) Read(b []byte) (int, error) {
 		}
 		m, err := s.conn.inbox.receive(s.ctx, done, os.ErrDeadlineExceeded)
 		if err != nil {
-			return 0, ending(err)
+			return 0, s.ending(err)
 		}
 		if m.Kind != s.kind {
 			err := fmt.Errorf("client: a %s message on a %s stream", m.Kind, s.kind)
@@ -84,15 +84,15 @@ func (s *Stream) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// ending is io.EOF for a server that closed because all was said.
-func ending(err error) error {
-	if end, ok := errors.AsType[*CloseError](err); ok {
-		switch {
-		case end.Local && end.Code == 1000:
-			return net.ErrClosed
-		case !end.Local && (end.Code == 1000 || end.Code == 1001):
-			return io.EOF
-		}
+// ending is io.EOF for a server that closed because all was said, also after
+// CloseWrite, and net.ErrClosed after Close.
+func (s *Stream) ending(err error) error {
+	end, ok := errors.AsType[*CloseError](err)
+	switch {
+	case ok && end.Local && end.Code == 1000 && s.conn.deaf.Load():
+		return net.ErrClosed
+	case ok && end.Err == nil && (end.Code == 1000 || end.Code == 1001):
+		return io.EOF
 	}
 	return err
 }
@@ -119,8 +119,12 @@ func (s *Stream) Write(b []byte) (n int, err error) {
 			part, tail = wholeCharacters(part)
 		}
 		if len(part) > 0 {
-			if err := s.conn.send(s.ctx, Message{Kind: s.kind, Data: part}, done, os.ErrDeadlineExceeded); err != nil {
-				return n, ending(err)
+			err := s.conn.send(s.ctx, Message{Kind: s.kind, Data: part}, done, os.ErrDeadlineExceeded)
+			if errors.Is(err, ErrClosed) {
+				err = fmt.Errorf("%w: %w", net.ErrClosed, err)
+			}
+			if err != nil {
+				return n, err
 			}
 		}
 		s.tail = tail

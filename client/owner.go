@@ -230,7 +230,9 @@ func (c owner) Failed(err error) {
 	announced := c.announced
 	c.mu.Unlock()
 	if said := c.in.goodbye.Load(); said != nil && announced == nil {
-		c.finish(said)
+		e := *said
+		e.Err = err
+		c.finish(&e)
 	}
 	e := closedBy(1006, "", announced)
 	e.Err = err

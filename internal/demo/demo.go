@@ -7,6 +7,10 @@
 // reasons, and an open socket ending within a second of the log-out. It proves
 // none of that; the tests do.
 //
+// It also makes trouble: the page can cut the cable of its own connection, end
+// its token or its session early, and deploy another door (see trouble). Those
+// endpoints exist in the demo only.
+//
 // Signing in needs no password, so everything listens on loopback only, and the
 // login answers nobody else. By default nothing but the development authority
 // is written to disk, and a restart forgets every session.
@@ -89,6 +93,7 @@ type demo struct {
 	ca     authority
 	home   string // what said where the authority is kept, as config.DefaultState has it
 	chat   *chat
+	cable  *cable
 	guard  *guardedDoor
 	closes []func() // in reverse order of being opened
 
@@ -132,8 +137,9 @@ func (d *demo) start(o Options) error {
 		return fmt.Errorf("demo: %w", err)
 	}
 	d.chat = newChat(identities)
+	d.cable = newCable()
 	d.guard, err = newDoor(doorConfig{
-		Origin: d.origin, Evil: d.evil, Backend: "ws://" + behind.Addr().String(), State: d.state, Signers: signers,
+		Origin: d.origin, Evil: d.evil, Backend: "ws://" + behind.Addr().String(), State: d.state, Signers: signers, Cable: d.cable,
 	})
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -153,7 +159,8 @@ func (d *demo) stop() error {
 	defer cancel()
 	var err error
 	if d.guard != nil {
-		err = d.guard.door.Drain(ctx)
+		d.cable.close()
+		err = d.guard.doors.close(ctx)
 	}
 	for i := len(d.closes) - 1; i >= 0; i-- {
 		d.closes[i]()

@@ -26,10 +26,13 @@ const (
 
 	loginPath   = prefix + "/login"
 	expiredPath = prefix + "/expired-token"
+	troublePath = prefix + "/trouble"
+	logoutPath  = prefix + "/logout" // the door's
 )
 
 const (
 	chatIdle    = 60 * time.Second
+	chatBeat    = 5 * time.Second // more often than usual, to show what it is for
 	tokenLife   = 5 * time.Minute
 	sessionLife = 2 * time.Hour
 	chatName    = "demo-chat" // the backend, in the identities it is sent
@@ -71,24 +74,37 @@ type doorConfig struct {
 	Backend string // ws://…
 	State   *state.DB
 	Signers signers
+	Cable   *cable
 }
 
-// guardedDoor is the door with the demo's own two endpoints before it: the
-// door owns every path under its prefix.
+// guardedDoor is the door with the demo's own endpoints before it: the door owns
+// every path under its prefix.
 type guardedDoor struct {
-	door    *sallyport.Door
-	login   http.Handler
-	expired http.Handler
+	doors    *doors
+	cable    *cable
+	sessions *session.Sessions
+	own      map[string]http.Handler // by path
 }
 
 func (g *guardedDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.RequestURI {
-	case loginPath:
-		g.login.ServeHTTP(w, r)
-	case expiredPath:
-		g.expired.ServeHTTP(w, r)
-	default:
-		g.door.ServeHTTP(w, r)
+	if h := g.own[r.RequestURI]; h != nil {
+		h.ServeHTTP(w, r)
+		return
+	}
+	session := ""
+	if r.RequestURI == chatGate || r.RequestURI == logoutPath {
+		if id, err := g.sessions.Authenticate(r.Context(), r); err == nil {
+			session = id.Session
+		}
+	}
+	if session != "" && r.RequestURI == chatGate && !g.cable.pass(r, session) {
+		panic(http.ErrAbortHandler) // nobody waits for an answer
+	}
+	g.doors.now().ServeHTTP(w, r)
+	if session != "" && r.RequestURI == logoutPath {
+		if _, err := g.sessions.Authenticate(r.Context(), r); err != nil { // it has ended, also at a door that drains
+			g.doors.signOut(r.Context(), session)
+		}
 	}
 }
 
@@ -124,36 +140,39 @@ func newDoor(c doorConfig) (*guardedDoor, error) {
 	own := origin.Config{Trusted: []string{c.Origin}, Hosts: []string{host}, Dev: true}
 	everyName := own
 	everyName.Hosts = []string{"localhost", "127.0.0.1", "[::1]"} // the site sends them to the one that counts
-	door, err := sallyport.New(sallyport.Config{
-		Origin:  everyName,
-		Headers: headers.Config{Dev: true, ConnectSrc: []string{"wss://" + host}},
-		Auth:    auth.First(tickets, tokens, sessions),
-		Gates: []sallyport.Gate{
-			{Path: chatGate, Origin: &own, Guard: &guard.Config{Idle: chatIdle, MaxMessage: maxLine}, Route: backend},
-			{
-				Path: eventsGate, Origin: &own, Guard: &guard.Config{Idle: 24 * time.Hour, MaxMessage: 1}, Route: sallyport.Handler(view.watch),
-				Auth: auth.Anonymous("it shows what happens at the door of a demo, to the demo's own page, and no secret"),
+	doors, err := newDoors(func() (*sallyport.Door, error) {
+		return sallyport.New(sallyport.Config{
+			Origin:  everyName,
+			Headers: headers.Config{Dev: true, ConnectSrc: []string{"wss://" + host}},
+			Auth:    auth.First(tickets, tokens, sessions),
+			Gates: []sallyport.Gate{
+				{Path: chatGate, Origin: &own, Guard: &guard.Config{Idle: chatIdle, Ping: chatBeat, MaxMessage: maxLine}, Route: backend},
+				{
+					Path: eventsGate, Origin: &own, Guard: &guard.Config{Idle: 24 * time.Hour, MaxMessage: 1}, Route: sallyport.Handler(view.watch),
+					Auth: auth.Anonymous("it shows what happens at the door of a demo, to the demo's own page, and no secret"),
+				},
 			},
-		},
-		API: sallyport.API{
-			Prefix: prefix, Origin: c.Origin, GetToken: true, Sessions: sessions, Signer: c.Signers.access, TokenLife: tokenLife,
-			Documents: map[string][]byte{"/.well-known/sallyport-identity.jwks": identity.JWKS()},
-		},
-		App:         site,
-		Observe:     view.note,
-		Revocations: c.State.Revocations(),
-		Tickets:     tickets,
+			API: sallyport.API{
+				Prefix: prefix, Origin: c.Origin, GetToken: true, Sessions: sessions, Signer: c.Signers.access, TokenLife: tokenLife,
+				Documents: map[string][]byte{"/.well-known/sallyport-identity.jwks": identity.JWKS()},
+			},
+			App:         site,
+			Observe:     view.note,
+			Revocations: c.State.Revocations(),
+			Tickets:     tickets,
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	people, err := newPeople(c.Origin, sessions, c.Signers.access, door)
+	people, err := newPeople(c.Origin, sessions, c.Signers.access, doors)
 	if err != nil {
 		return nil, err
 	}
-	return &guardedDoor{
-		door:    door,
-		login:   door.Secure(http.HandlerFunc(people.login)),
-		expired: door.Secure(http.HandlerFunc(people.expired)),
-	}, nil
+	trouble := &trouble{people, doors, c.Cable}
+	return &guardedDoor{doors: doors, cable: c.Cable, sessions: sessions, own: map[string]http.Handler{
+		loginPath:   doors.secure(people.login),
+		expiredPath: doors.secure(people.expired),
+		troublePath: doors.secure(trouble.serve),
+	}}, nil
 }

@@ -79,8 +79,8 @@ func (d *demo) serve(l net.Listener, h http.Handler) {
 	d.later(func() { server.Close() })
 }
 
-// serveTLS answers TLS on both listeners of p, with certificates of the
-// development authority.
+// serveTLS answers TLS on both listeners of p, behind the cable, with certificates
+// of the development authority.
 func (d *demo) serveTLS(p pair, h http.Handler) error {
 	certificates, err := d.ca.For("localhost", "*.localhost", "127.0.0.1", "::1")
 	if err != nil {
@@ -91,7 +91,7 @@ func (d *demo) serveTLS(p pair, h http.Handler) error {
 		return err
 	}
 	for _, inner := range p.listeners {
-		l := wss.Listen(inner, wss.Options{TLS: profile})
+		l := wss.Listen(d.cable.over(inner), wss.Options{TLS: profile})
 		server := serverOf(h)
 		l.Install(server)
 		d.run(server, l)

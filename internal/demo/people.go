@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/auth"
 	"github.com/sallyport/sallyport/auth/jwt"
 	"github.com/sallyport/sallyport/auth/session"
@@ -27,17 +26,17 @@ type people struct {
 	origin   string
 	sessions *session.Sessions
 	signer   *jwt.Signer
-	door     *sallyport.Door
+	doors    *doors
 }
 
 // newPeople refuses an origin that others than this machine could reach: a
 // login without a password is for a demo only.
-func newPeople(origin string, sessions *session.Sessions, signer *jwt.Signer, door *sallyport.Door) (*people, error) {
+func newPeople(origin string, sessions *session.Sessions, signer *jwt.Signer, doors *doors) (*people, error) {
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme != "https" || u.Hostname() != "localhost" {
 		return nil, fmt.Errorf("the demo's login needs no password and is for https://localhost only, not %s", origin)
 	}
-	return &people{origin, sessions, signer, door}, nil
+	return &people{origin, sessions, signer, doors}, nil
 }
 
 // known are those who can sign in.
@@ -59,7 +58,7 @@ func (p *people) login(w http.ResponseWriter, r *http.Request) {
 	}
 	id, old, err := p.sessions.Login(r.Context(), w, r, in.Who, nil)
 	if old.Session != "" {
-		if _, revokeErr := p.door.SignOut(r.Context(), old.Session); err == nil {
+		if revokeErr := p.doors.signOut(r.Context(), old.Session); err == nil {
 			err = revokeErr
 		}
 	}
@@ -77,24 +76,35 @@ func (p *people) expired(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	id, err := p.sessions.Authenticate(r.Context(), r)
-	if errors.Is(err, auth.ErrNoCredentials) {
-		err = deny.Because(deny.AuthMissing, err)
-	}
+	id, err := p.whoIs(r)
 	if err != nil {
 		refuse(w, err)
 		return
 	}
-	end := time.Now().Add(-time.Minute)
-	token, err := p.signer.Sign(jwt.TypeAccess, map[string]any{
-		"iss": p.origin, "aud": p.origin + chatGate, "sub": id.Subject, "sid": id.Session,
-		"iat": end.Add(-tokenLife).Unix(), "exp": end.Unix(),
-	})
+	token, err := p.token(id, -time.Minute)
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	reply(w, map[string]any{"token": token, "expires_in": -60})
+}
+
+// whoIs is who is signed in.
+func (p *people) whoIs(r *http.Request) (auth.Identity, error) {
+	id, err := p.sessions.Authenticate(r.Context(), r)
+	if errors.Is(err, auth.ErrNoCredentials) {
+		err = deny.Because(deny.AuthMissing, err)
+	}
+	return id, err
+}
+
+// token is one for the chat that ends left from now, signed with the real key.
+func (p *people) token(id auth.Identity, left time.Duration) (string, error) {
+	end := time.Now().Add(left)
+	return p.signer.Sign(jwt.TypeAccess, map[string]any{
+		"iss": p.origin, "aud": p.origin + chatGate, "sub": id.Subject, "sid": id.Session,
+		"iat": end.Add(-tokenLife).Unix(), "exp": end.Unix(),
+	})
 }
 
 // accept reads the body of a POST that comes from the demo's own page on this

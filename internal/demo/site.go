@@ -8,10 +8,13 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/sallyport/sallyport/deny"
 )
+
+// The client in page/sallyport.js is what js/client builds.
+//
+//go:generate go test -run TestThePageHasTheClientAsItIsBuilt -update .
 
 //go:embed page
 var pages embed.FS
@@ -35,10 +38,11 @@ type site struct {
 func newSite(origin, evil string) (*site, error) {
 	s := &site{origin: origin, files: map[string][]byte{"/reasons.json": reasons()}}
 	values := map[string]any{
-		"Origin": origin, "Host": strings.TrimPrefix(origin, "https://"), "Evil": evil, "Idle": int(chatIdle / time.Second),
+		"Origin": origin, "Host": strings.TrimPrefix(origin, "https://"), "Evil": evil,
 	}
 	return s, s.load(values, map[string]string{
 		"/": "index.html", "/app.css": "app.css", "/app.js": "app.js", "/icon.svg": "icon.svg",
+		"/sallyport.js": "sallyport.js", "/network.js": "network.js", "/story.js": "story.js",
 	})
 }
 

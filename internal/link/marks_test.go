@@ -82,7 +82,7 @@ func wantHeard(t *testing.T, far net.Conn, want ...string) {
 }
 
 // Between an announcement and its close frame others may still send something.
-func TestAnnouncementGoesLast(t *testing.T) {
+func TestAnnouncementGoesLast_SR56(t *testing.T) {
 	marked(t, 1<<20, func(t *testing.T, l *link.Link, far net.Conn) {
 		synctest.Wait()
 		l.Announce(ours("end"))
@@ -95,7 +95,7 @@ func TestAnnouncementGoesLast(t *testing.T) {
 	})
 }
 
-func TestNothingStandsWithinAMessage(t *testing.T) {
+func TestNothingStandsWithinAMessage_SR84(t *testing.T) {
 	begin := func(l *link.Link) { l.SendPart(ws.Text, true, false, []byte("a")) }
 	end := func(l *link.Link) { l.SendPart(ws.Text, false, true, []byte("z")) }
 	tests := []struct {

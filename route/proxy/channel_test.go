@@ -66,7 +66,7 @@ func ours(w *wire, t string) (members map[string]any) {
 
 // A backend sees the application's messages as if there were no channel, and
 // nothing that it says, or that the application says, is taken for the door's.
-func TestBackendsKnowNothingOfTheChannel(t *testing.T) {
+func TestBackendsKnowNothingOfTheChannel_SR84_AT88(t *testing.T) {
 	const forged = "\x01" + `{"t":"close","code":"auth.revoked","got":0}`
 	big := strings.Repeat("\x01", 200<<10)
 	payloads := []arrived{

@@ -1,67 +1,16 @@
 // The tour of `sallyport demo` in a real browser, with screenshots to look at.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { browse, shot } from './lib/browser.mjs'
-import { root, sallyport, scratch, secret, within } from './lib/env.mjs'
-import { Proc } from './lib/proc.mjs'
-import { keep } from './lib/token.mjs'
+import { at, begin, connect, hears, newPerson, newTab, say, signIn, text, word } from './demo-visit.mjs'
+import { shot } from './lib/browser.mjs'
+import { within } from './lib/env.mjs'
 
 let demo, browser, url, evil
-const at = (page, name) => page.getByTestId(name)
-const text = (page, name) => at(page, name).textContent()
-
-/** What the door said last to this tab, once it says so. */
-const word = (page, code, reason) => page.waitForFunction(([code, reason]) =>
-  document.querySelector('[data-testid=close-code]').textContent === code && document.querySelector('[data-testid=close-reason]').textContent === reason, [code, reason])
-
-const state = (page, want) => page.waitForFunction(want => document.querySelector('[data-testid=status]').dataset.state === want, want)
-
-/** A browser of one person; its tokens, tickets and cookies are secrets. */
-async function person(options) {
-  const context = await browser.fresh(options)
-  context.on('response', async response => {
-    const answer = await response.json().catch(() => ({}))
-    if (answer?.token) keep(answer.token)
-    if (answer?.ticket) secret(answer.ticket.split('.').pop())
-  })
-  context.errors = []
-  context.on('weberror', e => context.errors.push(e.error().message))
-  return context
-}
-
-async function tab(context) {
-  const page = await context.newPage()
-  await page.goto(url)
-  await page.waitForFunction(() => document.querySelector('[data-testid=who]').textContent !== '')
-  return page
-}
-
-async function signIn(context, page, who) {
-  await at(page, `login-${who}`).click()
-  await page.waitForFunction(who => document.querySelector('[data-testid=who]').textContent === who, who)
-  for (const c of await context.cookies()) secret(c.value)
-}
-
-async function connect(page) {
-  await at(page, 'connect').click()
-  await state(page, 'open')
-}
-
-async function say(page, words) {
-  await at(page, 'message').fill(secret(words))
-  await at(page, 'send').click()
-}
-
-const hears = (page, from, words) => page.locator(`[data-testid=log] li[data-kind=said][data-from=${from}]`, { hasText: words }).waitFor()
+const person = options => newPerson(browser, options)
+const tab = context => newTab(context, url)
 
 before(async () => {
-  const home = scratch('home')
-  demo = new Proc('demo', sallyport, ['demo', '--port', '18443'], {
-    cwd: root, env: { ...process.env, HOME: home, XDG_CONFIG_HOME: home, XDG_STATE_HOME: home },
-  })
-  url = await demo.line('the address', l => /https:\/\/localhost:\d+/.test(l), { ms: 30_000 }).then(l => /https:\/\/localhost:\d+/.exec(l)[0])
-  evil = await demo.line('the evil page', l => /http:\/\/127\.0\.0\.1:\d+/.test(l)).then(l => /http:\/\/127\.0\.0\.1:\d+/.exec(l)[0])
-  browser = await browse()
+  ({ demo, browser, url, evil } = await begin('demo', 18443))
 })
 after(async () => {
   await browser?.close()
@@ -166,14 +115,25 @@ describe('the tour of the demo', () => {
     await context.close()
   })
 
-  test('the five lines that a page needs run as they are shown', async () => {
+  test('the lines that a page needs run as they are shown, with the client and without', async () => {
     const context = await person()
     const page = await tab(context)
     await signIn(context, page, 'bob')
     const lines = await text(page, 'code')
     assert.equal(lines.trim().split('\n').length, 5)
-    const said = await page.evaluate(`(async () => {
+    const heard = await page.evaluate(`(async () => {
+      const heard = new Promise(done => { console.log = line => done(JSON.parse(line)) })
       ${lines}
+      const { from, text } = await heard
+      await client.close()
+      return { from, text, state: client.state }
+    })()`)
+    assert.deepEqual(heard, { from: 'bob', text: 'hello', state: { status: 'closed', code: 'closed' } })
+
+    const bare = await text(page, 'code-bare')
+    assert.equal(bare.trim().split('\n').length, 5)
+    const said = await page.evaluate(`(async () => {
+      ${bare}
       await new Promise(done => { socket.onopen = done })
       socket.send(JSON.stringify({ text: 'five lines' }))
       return new Promise(done => { socket.onmessage = e => { const m = JSON.parse(e.data); if (m.text === 'five lines') { done(m.from); socket.close() } } })
@@ -185,8 +145,8 @@ describe('the tour of the demo', () => {
   test('dark, and on a phone', async () => {
     for (const [name, options] of [
       ['demo-dark', { colorScheme: 'dark', viewport: { width: 1280, height: 900 } }],
-      ['demo-phone', { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }],
-      ['demo-phone-dark', { colorScheme: 'dark', viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }],
+      ['demo-phone', { viewport: { width: 360, height: 780 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }],
+      ['demo-phone-dark', { colorScheme: 'dark', viewport: { width: 360, height: 780 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }],
     ]) {
       const context = await person(options)
       const page = await tab(context)

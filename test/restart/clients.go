@@ -38,6 +38,7 @@ type orders struct {
 // accounts, and its summary as the last.
 type line struct {
 	Open    *int     `json:"open"`
+	Late    float64  `json:"late"` // seconds
 	Account *account `json:"account"`
 	Summary *summary `json:"summary"`
 }
@@ -49,6 +50,13 @@ type summary struct {
 	Runtime string         `json:"runtime"`
 }
 
+// lookEvery is how often a process looks whether it is late, and lateFrom on it
+// says so.
+const (
+	lookEvery = 50 * time.Millisecond
+	lateFrom  = 100 * time.Millisecond
+)
+
 // name of client i.
 func name(i int) string { return fmt.Sprintf("c%04d", i) }
 
@@ -59,12 +67,14 @@ type crowd struct {
 	mu       sync.Mutex // guards what follows
 	accounts []account
 	sums     []summary
+	late     time.Duration // in all, of the process that was worst
 }
 
 type process struct {
 	command *exec.Cmd
 	stdin   io.WriteCloser
-	open    int // guarded by crowd.mu
+	open    int           // guarded by crowd.mu
+	late    time.Duration // guarded by crowd.mu
 	ended   chan struct{}
 	err     error // once ended is closed
 }
@@ -72,7 +82,8 @@ type process struct {
 // gather starts the clients.
 func gather(ctx context.Context, o options, kind string, s *site) (*crowd, error) {
 	c := &crowd{}
-	arguments, processes := []string{}, 1
+	processes := 1
+	var arguments []string
 	switch kind {
 	case "go":
 		own, err := os.Executable()
@@ -152,6 +163,8 @@ func (c *crowd) listen(p *process, out io.Reader) (last bool) {
 			continue
 		}
 		c.mu.Lock()
+		p.late += time.Duration(l.Late * float64(time.Second))
+		c.late = max(c.late, p.late)
 		switch {
 		case l.Open != nil:
 			p.open = *l.Open
@@ -174,6 +187,13 @@ func (c *crowd) open() (n int) {
 		n += p.open
 	}
 	return n
+}
+
+// stood is for how long the process that was worst has stood still so far.
+func (c *crowd) stood() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.late
 }
 
 // failed is set if a process has ended.

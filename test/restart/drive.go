@@ -83,7 +83,7 @@ func (d *driver) say(l line) error {
 	return d.out.Encode(l)
 }
 
-// tell says how many are open, when that has changed.
+// tell says how many are open, when that has changed, and how late this is.
 func (d *driver) tell(finished <-chan struct{}) {
 	said := -1
 	for {
@@ -91,10 +91,14 @@ func (d *driver) tell(finished <-chan struct{}) {
 			said = n
 			d.say(line{Open: &n})
 		}
+		began := time.Now()
 		select {
 		case <-finished:
 			return
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(lookEvery):
+		}
+		if late := time.Since(began) - lookEvery; late > lateFrom {
+			d.say(line{Late: late.Seconds()})
 		}
 	}
 }

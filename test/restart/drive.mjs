@@ -85,9 +85,13 @@ async function client(i) {
 }
 
 let said = -1
+let looked = performance.now()
 const telling = setInterval(() => {
+  const late = performance.now() - looked - 50
+  looked += late + 50
+  if (late > 100) say({ late: late / 1000 })
   if (said !== open) say({ open: (said = open) })
-}, 100)
+}, 50)
 
 await Promise.all(Array.from({ length: orders.count }, (_, i) => client(i)))
 clearInterval(telling)

@@ -18,6 +18,7 @@ type stage struct {
 	window  time.Duration // over which clients were told to move; 0: they were not
 	ended   time.Duration // until the process was gone
 	back    time.Duration // until everybody had a connection to a node that stays
+	late    time.Duration // for which the clients' process stood still meanwhile
 	moments []moment      // connections opened since
 }
 
@@ -119,7 +120,7 @@ const backWait = 60 * time.Second
 // drain replaces a node as an operator does: SIGTERM, wait, start the next.
 func (s *scene) drain(ctx context.Context, name string) error {
 	n := s.nodes[name]
-	st := stage{title: "drain of " + name, before: s.ledger.on(n), began: time.Now(), window: s.options.drain / 2}
+	st := stage{title: "drain of " + name, before: s.ledger.on(n), began: time.Now(), late: -s.clients.stood(), window: s.options.drain / 2}
 	if err := n.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ func (s *scene) drain(ctx context.Context, name string) error {
 // crash replaces a node that ends without a word.
 func (s *scene) crash(ctx context.Context, name string) error {
 	n := s.nodes[name]
-	st := stage{title: "kill of " + name, before: s.ledger.on(n), began: time.Now()}
+	st := stage{title: "kill of " + name, before: s.ledger.on(n), began: time.Now(), late: -s.clients.stood()}
 	if err := n.signal(os.Kill); err != nil {
 		return err
 	}
@@ -152,6 +153,7 @@ func (s *scene) crash(ctx context.Context, name string) error {
 // again starts the node that comes after n.
 func (s *scene) again(ctx context.Context, name string, st stage) error {
 	st.ended = time.Since(st.began)
+	st.late += s.clients.stood()
 	st.moments = s.ledger.since(st.began)
 	s.stages = append(s.stages, st)
 	return s.start(ctx, name, s.nodes[name])

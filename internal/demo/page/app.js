@@ -1,9 +1,11 @@
 // The page of the demo. Whatever came over the network is shown by textContent
 // only: nobody who talks here can write markup into somebody else's page.
+/* global Sallyport */
+import { makeLid, watched } from './network.js'
+import { makeStory, seconds } from './story.js'
 
 const gate = '/chat'
 const base = `wss://${location.host}`
-const idleAfter = Number(document.body.dataset.idle) * 1000
 
 const $ = (id) => document.getElementById(id)
 const byTest = (name) => document.querySelector(`[data-testid="${name}"]`)
@@ -52,16 +54,17 @@ const refused = (socket) => new Promise((resolve) => {
 let sentences = {}
 const sentencesLoaded = ask('/reasons.json').then((all) => { sentences = all }, () => {})
 
-/** Takes "<title>;<code>[;k=v…]" apart. */
+/** Takes "<title>;<code>[;k=v…]" apart, unless the client has. */
 function readClose(event, opened) {
-  const code = event.reason.split(';')[1] ?? ''
+  const code = event.reason.split(';')[1] ?? (typeof event.code === 'string' ? event.code : '')
   let sentence = sentences[code]
-  if (!sentence && event.code === 1006) {
+  const close = event.close ?? event.code
+  if (!sentence && close === 1006) {
     sentence = opened
       ? 'The connection broke without a word.'
       : 'The handshake failed. A page learns no more than 1006 of that; what the door saw is in its list.'
   }
-  return { code, sentence: sentence ?? (event.code === 1000 ? 'Closed in good order.' : 'Closed.') }
+  return { code, sentence: sentence ?? (close === 1000 ? 'Closed in good order.' : 'Closed.') }
 }
 
 // ---------------------------------------------------------------- what is shown
@@ -98,9 +101,10 @@ function time(date) {
 
 function append(li) {
   const log = $('log')
+  const lines = log.firstElementChild
   const following = log.scrollHeight - log.scrollTop - log.clientHeight < 40
-  log.append(li)
-  while (log.childElementCount > 200) log.firstElementChild.remove()
+  lines.append(li)
+  while (lines.childElementCount > 200) lines.firstElementChild.remove()
   if (following) log.scrollTop = log.scrollHeight
 }
 
@@ -128,6 +132,7 @@ let sessionEnds = 0
 async function whoAmI() {
   const s = await ask('/api/session').catch((refusal) => ({ signed_in: false, refusal }))
   if (s.refusal?.status === 0) return // nobody answered: keep what is shown
+  if (s.signed_in && me !== s.subject) look()
   me = s.signed_in ? s.subject : null
   sessionEnds = s.signed_in ? Date.now() + s.expires_in * 1000 : 0
   showMe()
@@ -136,9 +141,10 @@ async function whoAmI() {
 function showMe() {
   $('who').textContent = me ?? 'nobody'
   $('session-text').hidden = !me
+  if (!me && $('logout') === document.activeElement) document.querySelector('[data-who].person').focus()
   $('logout').hidden = !me
   for (const b of document.querySelectorAll('[data-who].person')) b.setAttribute('aria-pressed', String(b.dataset.who === me))
-  tick()
+  enable()
 }
 
 async function login(who) {
@@ -155,76 +161,143 @@ async function logout() {
 
 // ---------------------------------------------------------------- 2: talk
 
-let socket = null // the connection of this tab
+let idleAfter = 0
 let idleEnds = 0
 let lifeEnds = 0
+let retryAt = 0
+let unsent = 0
+let called = false // the visitor asked for the connection, and waits for it
 
-async function connect() {
-  status('opening', 'Connecting …')
-  $('connect').disabled = true
+const lid = makeLid()
+const story = makeStory({ list: $('story'), aloud: $('aloud'), sentences: () => sentences })
+
+/** The client's source of tokens, asked before each connection and each renewal. null: nobody is signed in. */
+async function tokenOf({ reason }) {
   try {
-    const { token, expires_in: life } = await getToken()
-    const opening = dial(await getTicket(token))
-    watch(opening, Date.now() + life * 1000)
+    return (await getToken()).token
   } catch (refusal) {
-    lastWordOf(refusal)
-    status('closed', 'Not connected')
-    $('connect').disabled = false
+    if (reason === 'connect') lastWordOf(refusal)
+    if (refusal.status === 401) return null
+    throw refusal
   }
 }
 
-function watch(s, ends) {
-  socket = s
-  let opened = false
-  s.onopen = () => {
-    opened = true
-    lifeEnds = ends
+/** The connection of this tab: it stays, comes back, renews itself and moves, until Disconnect. */
+const client = Sallyport.createClient(base + gate, {
+  ticket: '/api/ticket', token: tokenOf, env: lid.env, WebSocket: watched(story.wire),
+})
+story.follow(client)
+
+const shown = {
+  idle: ({ why }) => ['closed', why ? 'Resting' : 'Not connected'],
+  connecting: () => ['opening', retrying ? 'Reconnecting …' : 'Connecting …'],
+  open: () => ['open', `Connected as ${me ?? '…'}`],
+  waiting: () => ['waiting', 'Reconnecting …'],
+  paused: () => ['waiting', 'No network'],
+  closing: () => ['closed', 'Not connected'],
+  closed: () => ['closed', 'Not connected'],
+}
+let retrying = false
+let id = ''
+
+client.addEventListener('state', ({ detail: s }) => {
+  if (s.status === 'waiting' || s.status === 'open') retrying = s.status === 'waiting'
+  status(...shown[s.status](s))
+  retryAt = s.status === 'waiting' ? Date.now() + s.retryIn : 0
+  if (s.status === 'open' && id !== s.limits.id) {
+    note(id ? 'moved to another connection' : 'connected')
+    id = s.limits.id
+    idleAfter = s.limits.idle * 1000
+    lifeEnds = s.limits.expires_in === undefined ? 0 : Date.now() + s.limits.expires_in * 1000
     active()
-    enable(true)
-    status('open', `Connected as ${me ?? '…'}`)
-    note('connected')
-    $('message').focus()
   }
-  s.onmessage = (event) => {
-    active()
-    said(JSON.parse(event.data))
-  }
-  s.onclose = async (event) => {
-    await sentencesLoaded
-    const { code, sentence } = readClose(event, opened)
-    lastWord(String(event.code), event.reason, sentence, event.code === 4001 || event.code === 1006 ? 'bad' : event.code === 1000 ? '' : 'warm')
-    if (opened) note(`ended: ${event.code}${code ? ` ${code}` : ''}`)
-    socket = null
+  if (s.status !== 'open') {
+    id = ''
     idleEnds = lifeEnds = 0
-    enable(false)
-    status('closed', 'Not connected')
+  }
+  if (s.status === 'closed' || s.status === 'idle') {
+    retrying = false
     whoAmI()
   }
+  enable()
+  if (called && s.status !== 'connecting') {
+    called = false
+    if (s.status === 'open') $('message').focus()
+  }
+})
+
+client.addEventListener('message', ({ detail }) => {
+  active()
+  said(JSON.parse(detail))
+})
+
+client.addEventListener('close', async ({ detail: end }) => {
+  const left = end.opened && end.close === 1000 && client.state.status === 'open' // it moved
+  if (end.opened && !left) note(`ended: ${end.close}${end.code ? ` ${end.code}` : ''}`)
+  const tried = !end.opened && end.close === 1000 // an attempt that was not needed any more
+  if (left || tried || end.code === 'ticket') return // not the door's word
+  await sentencesLoaded
+  const { code, sentence } = readClose(end, end.opened)
+  const tone = end.close === 4001 || end.close === 1006 ? 'bad' : end.close === 1000 ? '' : 'warm'
+  lastWord(String(end.close), end.reason, code.startsWith('local.') ? 'The client’s own decision; see the list below.' : sentence, tone)
+})
+
+client.addEventListener('renewed', ({ detail: { expiresIn } }) => {
+  lifeEnds = expiresIn === undefined ? 0 : Date.now() + expiresIn * 1000
+})
+
+client.addEventListener('unknown', ({ detail: { messages } }) => {
+  for (const { id } of messages) note(`nobody knows whether this arrived: “${id}”`)
+})
+
+function connect() {
+  called = true
+  client.connect().catch(() => {}) // its events say why
 }
 
 const active = () => { idleEnds = Date.now() + idleAfter }
 
-function enable(open) {
-  $('connect').disabled = open
-  for (const id of ['disconnect', 'renew', 'message', 'send']) $(id).disabled = !open
+/** Whether a button can be pressed. It keeps the focus: who works by keyboard must not lose the place. */
+const allow = (button, yes) => button.setAttribute('aria-disabled', String(!yes))
+const allowed = (button) => button.getAttribute('aria-disabled') !== 'true'
+
+function enable() {
+  const { status, why } = client.state
+  const open = status === 'open'
+  const wanted = ['connecting', 'open', 'waiting', 'paused'].includes(status)
+  const talking = wanted || (status === 'idle' && !!why)
+  if (!talking && ($('message') === document.activeElement || $('send') === document.activeElement)) $('connect').focus()
+  allow($('connect'), !open && status !== 'connecting')
+  allow($('disconnect'), wanted)
+  allow($('renew'), open)
+  for (const id of ['message', 'send']) $(id).disabled = !talking
+  for (const name of ['lid', 'short-token']) allow($(name), open && !napping)
+  for (const name of ['cut', 'sign-out-elsewhere', 'deploy']) allow($(name), !!me)
   tick()
 }
 
-function send(event) {
+async function send(event) {
   event.preventDefault()
   const text = $('message').value.trim()
-  if (!text || socket?.readyState !== WebSocket.OPEN) return
-  socket.send(JSON.stringify({ text }))
-  active()
+  if (!text) return
   $('message').value = ''
+  unsent++
+  try {
+    await client.send(JSON.stringify({ text }), { id: text })
+    active()
+  } catch (error) {
+    note(`not sent (${error.code}): “${text}”`)
+  } finally {
+    unsent--
+    tick()
+  }
 }
 
+/** By hand. The client does it by itself when four fifths of the time are over. */
 async function renew() {
   await attempt(async () => {
     const { token } = await getToken()
-    const { expires_in: life } = await ask('/api/renew', { gate }, { Authorization: `Bearer ${token}` })
-    lifeEnds = Date.now() + life * 1000
-    tick()
+    await ask('/api/renew', { gate }, { Authorization: `Bearer ${token}` })
   })
 }
 
@@ -299,6 +372,95 @@ async function tryIt(name, button) {
 function outcome(out, status, code, sentence) {
   out.dataset.reason = code
   out.replaceChildren(element('span', 'refused', 'Refused'), ` ${status} `, element('span', 'mono', code), ` ${sentence}`)
+}
+
+// ---------------------------------------------------------------- 4: an unreliable network
+
+const nap = { real: 5000, told: 600_000 } // how long the lid is shut, and what the client is told
+let napping = false
+let cutEnds = 0
+
+/** Asks the demo for trouble, and notes how things are since. */
+async function trouble(what, seconds) {
+  const answer = await ask('/api/trouble', { what, seconds })
+  cutEnds = answer.cut ? Date.now() + answer.cut * 1000 : 0
+  $('door-number').textContent = `number ${answer.door}${answer.draining ? `; number ${answer.door - 1} drains` : ''}`
+  tick()
+  return answer
+}
+
+const look = () => trouble('look').catch(() => {})
+
+const troubles = {
+  async cut() {
+    if (cutEnds) {
+      await trouble('plug')
+      story.tell('trouble', 'You plugged the cable in: what was held goes on.', { loud: true })
+    } else {
+      await trouble('cut', Number($('cut-for').value))
+      story.tell('trouble', 'You cut the cable. Nothing is closed; nothing passes.', { detail: 'Neither end is told. Say something, and wait.', loud: true })
+    }
+  },
+  async lid() {
+    napping = true
+    enable()
+    lid.shut()
+    story.tell('trouble', `You shut the lid, for ${nap.real / 1000} s.`, { detail: 'A simulation: no timer of the client fires. The connection is real.', loud: true })
+    await new Promise((done) => setTimeout(done, nap.real))
+    story.tell('trouble', `You opened the lid. To the client, ${nap.told / 60_000} minutes have passed.`, { detail: 'Nothing that it knew is certain: it asks whether the connection lives, within 3 s, and renews.', loud: true })
+    napping = false
+    lid.open(nap.told)
+    enable()
+  },
+  async 'short-token'() {
+    const { token, expires_in: life } = await trouble('token', 15)
+    await ask('/api/renew', { gate, connection: client.id }, { Authorization: `Bearer ${token}` })
+    story.tell('trouble', `You gave the connection a token that ends in ${life} s.`, { detail: 'The door will really end it then. The client renews before.', loud: true })
+  },
+  async 'sign-out-elsewhere'() {
+    await trouble('sign-out')
+    story.tell('trouble', 'You ended this session from elsewhere. The cookie of this browser is worth nothing now.', { loud: true })
+    await whoAmI()
+  },
+  async deploy() {
+    const { door, seconds } = await trouble('deploy')
+    story.tell('trouble', `You deployed: door ${door} serves now, and door ${door - 1} has ${seconds} s to drain.`, { loud: true })
+    setTimeout(look, seconds * 1000 + 500)
+  },
+}
+
+async function makeTrouble(name) {
+  if (!allowed($(name))) return
+  try {
+    await troubles[name]()
+  } catch (refusal) {
+    if (!(refusal instanceof Refusal)) throw refusal
+    story.tell('error', refusal.code === 'guard.too-fast' ? 'One deployment at a time: the last one is not over.' : refusal.message, { loud: true })
+  }
+}
+
+const words = {
+  idle: ({ why }) => (why ? 'resting, until somebody speaks' : 'not connected'),
+  connecting: () => 'connecting',
+  open: ({ draining }) => (draining ? 'connected, about to move' : 'connected'),
+  waiting: () => `next attempt in ${seconds(Math.max(0, retryAt - Date.now()))}`,
+  paused: ({ paused }) => (paused === 'offline' ? 'no network' : 'in the back/forward cache'),
+  closing: () => 'closing',
+  closed: () => 'not connected',
+}
+
+/** What changes all the time, and is therefore no live region. */
+function facts() {
+  const s = client.state
+  $('client-state').dataset.status = s.status
+  $('client-state').textContent = words[s.status](s)
+  $('connection').textContent = client.id.slice(0, 6) || '–'
+  $('heard').textContent = s.status === 'open' && story.heard ? `${seconds(Date.now() - story.heard)} ago; counts as dead after ${s.limits.beat + 10} s` : '–'
+  $('unsent').textContent = unsent ? String(unsent) : 'nothing'
+  const cut = Math.max(0, cutEnds - Date.now())
+  if (!cut) cutEnds = 0
+  $('cut').textContent = cut ? 'Plug it in' : 'Cut the cable'
+  $('cable').textContent = cut ? `Cut for another ${Math.ceil(cut / 1000)} s.` : ''
 }
 
 // ---------------------------------------------------------------- what the door sees
@@ -380,9 +542,10 @@ function duration(ms) {
 }
 
 function tick() {
+  facts()
   $('idle-left').textContent = idleEnds ? left(idleEnds) : ''
   $('life-left').textContent = lifeEnds ? left(lifeEnds) : ''
-  const share = idleEnds ? Math.max(0, (idleEnds - Date.now()) / idleAfter) : 0
+  const share = idleEnds && idleAfter ? Math.max(0, (idleEnds - Date.now()) / idleAfter) : 0
   $('idle-bar').style.setProperty('--left', share.toFixed(3))
   $('idle-bar').classList.toggle('late', share < 0.25)
   if (sessionEnds) {
@@ -398,9 +561,10 @@ function tick() {
 for (const b of document.querySelectorAll('[data-who].person')) b.addEventListener('click', () => login(b.dataset.who))
 for (const b of document.querySelectorAll('[data-try]')) b.addEventListener('click', () => tryIt(b.dataset.try, b))
 $('logout').addEventListener('click', logout)
-$('connect').addEventListener('click', connect)
-$('disconnect').addEventListener('click', () => socket?.close(1000))
-$('renew').addEventListener('click', renew)
+for (const [id, f] of Object.entries({ connect, disconnect: () => client.close(), renew })) {
+  $(id).addEventListener('click', () => { if (allowed($(id))) f() })
+}
+for (const name of Object.keys(troubles)) $(name).addEventListener('click', () => makeTrouble(name))
 $('say').addEventListener('submit', send)
 $('copy').addEventListener('click', async () => {
   await navigator.clipboard.writeText($('lines').textContent)

@@ -29,6 +29,7 @@ for (const [format, ending] of [
   await build({
     ...common,
     format,
+    ...(format === 'cjs' && { platform: 'node' }), // lists the exports, so that ESM can name them
     entryPoints: modules.map(f => `./src/${f}`),
     outdir: 'dist',
     outExtension: { '.js': ending },

@@ -24,9 +24,9 @@ export interface Env {
 /** The surroundings that the platform offers. */
 export function platform(networkEvents: boolean, unref: boolean): Env {
   return {
-    now: () => Date.now(),
+    now: Date.now,
     steady: () => performance.now(),
-    random: () => Math.random(),
+    random: Math.random,
     setTimeout(f, ms) {
       const timer: unknown = setTimeout(f, ms)
       if (unref) (timer as { unref?(): void }).unref?.()
@@ -37,28 +37,24 @@ export function platform(networkEvents: boolean, unref: boolean): Env {
     offline: () => networkEvents && globalThis.navigator?.onLine === false,
     listen(tell) {
       const stop = new AbortController()
-      const on = (target: EventTarget | undefined, type: string, sign: (event: Event) => Sign | '') =>
-        target?.addEventListener?.(
-          type,
-          event => {
-            const s = sign(event)
-            if (s) tell(s)
-          },
-          { signal: stop.signal },
-        )
-      const kept = (event: Event) => (event as PageTransitionEvent).persisted
-      const page = globalThis.document
-      if (networkEvents) {
-        on(globalThis, 'online', () => 'online')
-        on(globalThis, 'offline', () => 'offline')
+      const hear = (event: Event) => {
+        const sign = meaning(event)
+        if (sign) tell(sign)
       }
-      // Never unload or beforeunload: they keep a page out of the back/forward cache.
-      on(globalThis, 'pagehide', event => (kept(event) ? 'suspend' : ''))
-      on(globalThis, 'pageshow', event => (kept(event) ? 'restore' : 'seen'))
-      on(globalThis, 'focus', () => 'seen')
-      on(page, 'visibilitychange', () => (page.visibilityState === 'visible' ? 'seen' : ''))
-      on(page, 'resume', () => 'resume')
+      // Never unload or beforeunload: they keep a page out of the back/forward cache. Caught on their way down, since
+      // those of the document do not all come up.
+      const types = ['pagehide', 'pageshow', 'focus', 'visibilitychange', 'resume']
+      if (networkEvents) types.push('online', 'offline')
+      for (const type of types) globalThis.addEventListener?.(type, hear, { capture: true, signal: stop.signal })
       return () => stop.abort()
     },
   }
+}
+
+function meaning({ type, target, persisted }: Event & { persisted?: boolean }): Sign | false {
+  if (type === 'pagehide') return !!persisted && 'suspend'
+  if (type === 'pageshow') return persisted ? 'restore' : 'seen'
+  if (type === 'focus') return target === globalThis && 'seen'
+  if (type === 'visibilitychange') return globalThis.document.visibilityState === 'visible' && 'seen'
+  return type as Sign
 }

@@ -1,10 +1,10 @@
 // createClient: a connection that stays. The machine decides, the shell does, and this is what an application sees.
 import { type Env, platform } from './browser.js'
-import { type Abortable, type Bounds, type ClientEvents, gone, type Listener, onAbort } from './events.js'
+import type { Abortable, Bounds, ClientEvents, Listener } from './events.js'
 import type { Status } from './machine-state.js'
 import type { QueueOptions, SendOptions } from './queue.js'
 import type { AppEnd, WebSocketLike } from './shell.js'
-import { engine } from './shell-engine.js'
+import { check, engine } from './shell-engine.js'
 import type { Credentials } from './ticket.js'
 import { type Data, type Hello, offer } from './wire.js'
 
@@ -76,8 +76,8 @@ export interface Client extends AsyncIterable<Data> {
    * The messages from now on. Ends with `close()`; fails with `overflow` when more than the bounds wait to be taken,
    * and with the reason when the client ends by itself.
    */
-  messages(bounds?: Bounds): AsyncIterableIterator<Data>
-  [Symbol.asyncIterator](): AsyncIterableIterator<Data>
+  messages(bounds?: Bounds): AsyncGenerator<Data, void, undefined>
+  [Symbol.asyncIterator](): AsyncGenerator<Data, void, undefined>
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>
 
@@ -100,96 +100,28 @@ export interface Client extends AsyncIterable<Data> {
  * `ticket`, since a page cannot set headers.
  */
 export function createClient(url: string | URL, options: ClientOptions = {}): Client {
-  const { ticket, token, queue: bounds = {}, backoff, connectTimeout = 10_000, maxElapsed = Infinity, signal: ending } = options
-  const protocols = typeof options.protocols === 'string' ? [options.protocols] : [...(options.protocols ?? [])]
-  const rules = { base: 500, max: 30_000, stableAfter: 10_000, ...backoff, connectTimeout, maxElapsed }
-  check({ ...rules, ...bounds })
+  const { ticket, token, connectTimeout = 10_000, maxElapsed = Infinity } = options
+  const protocols = [options.protocols ?? []].flat()
+  const rules = { base: 500, max: 30_000, stableAfter: 10_000, ...options.backoff, connectTimeout, maxElapsed }
+  check(...Object.values({ ...rules, ...options.queue }))
   offer(protocols)
-  if (token && !ticket && globalThis.document) throw new TypeError('token: a page needs ticket as well')
-  const { href, pathname } = address(url, options)
-  const e = engine({
-    url: href,
-    gate: options.gate ?? pathname,
+  if (token && !ticket && globalThis.document) throw new TypeError('token: a page needs ticket')
+  return engine(
+    address(url, options),
     protocols,
     options,
-    rules: { ...rules, renewable: !!(ticket || token) },
-    bounds,
-    env: { ...platform(options.networkEvents ?? true, !!options.unref), ...options.env },
-  })
-
-  const client = {
-    url: href,
-    get state() {
-      return e.status()
-    },
-    get protocol() {
-      return e.current()?.protocol ?? ''
-    },
-    get id() {
-      return e.current()?.lane?.limits.id ?? ''
-    },
-    get limits() {
-      return e.current()?.lane?.limits
-    },
-    async connect({ signal }: Abortable = {}) {
-      if (!signal?.aborted) e.step({ type: 'connect' })
-      await e.until(
-        () => e.status().status === 'open',
-        signal,
-        () => gone(e.status()),
-      )
-    },
-    async send(data: string | ArrayBuffer | ArrayBufferView, how: SendOptions = {}) {
-      const error = gone(e.status())
-      if (error) throw error
-      check({ expiresIn: how.expiresIn })
-      await e.send(typeof data === 'string' ? data : bytes(data), how)
-    },
-    ready: ({ signal }: Abortable = {}) => e.ready(signal),
-    reconnect(why = '') {
-      farewell(1000, why)
-      e.step({ type: 'reconnect', why })
-    },
-    async close(code = 1000, reason = '') {
-      farewell(code, reason)
-      await e.close(code, reason)
-    },
-    messages: (bounds: Bounds = {}) => e.messages(bounds),
-    [Symbol.asyncIterator]: () => e.messages({}),
-    // Node 20 and older browsers do not know it yet.
-    ...(Symbol.asyncDispose && { [Symbol.asyncDispose]: () => e.close(1000, '') }),
-  }
-  onAbort(ending, () => e.close(1000, ''))
-  return Object.defineProperties(e.events, Object.getOwnPropertyDescriptors(client)) as typeof client & EventTarget
-}
-
-function bytes(data: ArrayBuffer | ArrayBufferView): Uint8Array {
-  return ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data)
-}
-
-function check(values: Record<string, number | undefined>): void {
-  for (const [name, value] of Object.entries(values)) {
-    if (value !== undefined && !(value >= 0)) throw new RangeError(`${name}: ${value}`)
-  }
-}
-
-/** Refuses what a script may not say in a close frame. */
-function farewell(code: number, reason: string): void {
-  if (code !== 1000 && !(code > 2999 && code < 5000)) throw new RangeError(`close code ${code}`)
-  if (new TextEncoder().encode(reason).length > 123) throw new RangeError('reason: more than 123 bytes')
+    { ...rules, renewable: !!(ticket || token) },
+    { ...platform(options.networkEvents ?? true, !!options.unref), ...options.env },
+  )
 }
 
 /** The URL of the socket, by the rules of the platform, and encrypted. */
 function address(text: string | URL, options: Credentials): URL {
-  const syntax = (why: string) => new DOMException(`${why}: ${text}`, 'SyntaxError')
-  let url: URL
   try {
-    url = new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href)
-  } catch {
-    throw syntax('no URL')
-  }
-  url.protocol = url.protocol.replace(/^http/, 'ws')
-  if (url.protocol !== 'wss:' && (url.protocol !== 'ws:' || !options.dangerouslyAllowPlaintext)) throw syntax('not wss:')
-  if (url.href.includes('#')) throw syntax('a fragment')
-  return url
+    const url = new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href)
+    url.protocol = url.protocol.replace(/^http/, 'ws')
+    const { protocol, href } = url
+    if ((protocol === 'wss:' || (protocol === 'ws:' && options.dangerouslyAllowPlaintext)) && !href.includes('#')) return url
+  } catch {}
+  throw new DOMException(`no wss: URL: ${text}`, 'SyntaxError')
 }

@@ -7,7 +7,7 @@ import type { Data } from './wire.js'
 export interface Unsure {
   data: Data
   /** As given to `send`. */
-  id?: string | number
+  id: string | number | undefined
 }
 
 /** The events of a client, with the type of their `detail`. */
@@ -42,23 +42,20 @@ export interface Abortable {
 
 /** Why there will be no connection, as an error; undefined while there may be one. */
 export function gone(s: Status): SallyportError | undefined {
-  if (s.status === 'closing') return new SallyportError('closed', 'closed')
-  if (s.status !== 'closed') return
-  return new SallyportError(s.code === 'unauthenticated' ? 'unauthenticated' : 'closed', s.code, { cause: s.why })
+  const { status, code = 'closed', why } = s as { status: string; code?: string; why?: Ending }
+  if (status !== 'closing' && status !== 'closed') return
+  return new SallyportError(code === 'unauthenticated' ? code : 'closed', code, { cause: why })
 }
 
-/** Runs f when signal aborts, now if it is; returns how to forget it. */
-export function onAbort(signal: AbortSignal | undefined, f: (error: SallyportError) => void): () => void {
-  const heard = () => f(new SallyportError('aborted', 'aborted', { cause: signal!.reason }))
-  if (signal?.aborted) heard()
-  else signal?.addEventListener('abort', heard)
-  return () => signal?.removeEventListener('abort', heard)
+/** The signal's abort as an error; undefined if it is not aborted. */
+export function aborted(signal: AbortSignal | undefined): SallyportError | undefined {
+  return signal?.aborted ? new SallyportError('aborted', 'aborted', { cause: signal.reason }) : undefined
 }
 
 /** Promises that are looked at after everything that happens. */
 export interface Waiting {
-  /** Resolves once test is true; rejects when signal aborts, or with what failed answers. */
-  until(test: () => boolean, signal?: AbortSignal, failed?: () => SallyportError | undefined): Promise<void>
+  /** Resolves once test answers true; rejects with an error that it answers, and when signal aborts. */
+  until(test: () => true | Error | false | undefined, signal?: AbortSignal | undefined): Promise<void>
   /** Looks at all of them. */
   look(): void
 }
@@ -67,22 +64,17 @@ export interface Waiting {
 export function waiting(): Waiting {
   const all = new Set<() => void>()
   return {
-    until: (test, signal, failed) =>
+    until: (test, signal) =>
       new Promise((done, fail) => {
-        const end = (settle: () => void) => {
-          all.delete(look)
-          forget()
-          settle()
-        }
         const look = () => {
-          const error = failed?.()
-          if (error) end(() => fail(error))
-          else if (test()) end(done)
+          const answer = aborted(signal) ?? test()
+          if (!answer) return
+          all.delete(look)
+          signal?.removeEventListener('abort', look)
+          answer === true ? done() : fail(answer)
         }
-        let forget = () => {}
         all.add(look)
-        forget = onAbort(signal, error => end(() => fail(error)))
-        if (signal?.aborted) return
+        signal?.addEventListener('abort', look)
         look()
       }),
     look: () => {
@@ -99,69 +91,42 @@ export interface Bounds extends Abortable {
   bytes?: number | undefined
 }
 
-/** An iteration over what arrives, and how to feed and end it. */
-export interface Feed {
-  iterator: AsyncIterableIterator<Data>
-  push(data: Data): void
-  /** Ends it after what is buffered, with an error if there is one. */
-  end(error?: SallyportError): void
-}
-
-/** Makes an iteration with a bounded buffer, which is among the feeds for as long as it wants more. */
-export function feed({ signal, count = 1000, bytes = 1 << 20 }: Bounds, feeds: Set<Feed>): Feed {
-  type Result = IteratorResult<Data, undefined>
+/**
+ * Iterates over what arrives from now on, with a bounded buffer. ended answers when there will be no more: true if that
+ * is as it should be, or why.
+ */
+export function iterate(
+  events: EventTarget,
+  until: Waiting['until'],
+  ended: () => true | Error | false | undefined,
+  { signal, count = 1000, bytes = 1 << 20 }: Bounds,
+) {
   const buffer: Data[] = []
-  const takers: { done(result: Result): void; fail(error: unknown): void }[] = []
+  const size = (data: Data) => data.length * (typeof data === 'string' ? 2 : 1)
   let held = 0
-  let over: { error?: SallyportError | undefined } | undefined
-  const size = (data: Data) => (typeof data === 'string' ? 2 * data.length : data.length)
-
-  function end(error?: SallyportError): void {
-    if (over) return
-    over = { error }
-    forget()
-    feeds.delete(self)
-    for (const t of takers.splice(0)) answer(t)
+  let overflow: Error | undefined
+  const tap = (event: Event) => {
+    const data: Data = (event as CustomEvent).detail
+    held += size(data)
+    buffer.push(data)
+    if (buffer.length <= count && held <= bytes) return
+    buffer.pop()
+    overflow = new SallyportError('overflow', 'too slow')
+    deaf()
   }
-  function answer({ done, fail }: (typeof takers)[0]): void {
-    const data = buffer.shift()
-    if (data !== undefined) {
-      held -= size(data)
-      done({ value: data, done: false })
-    } else if (over?.error) {
-      fail(over.error)
-      over = {}
-    } else done({ value: undefined, done: true })
-  }
-  let forget = () => {}
-  const iterator: AsyncIterableIterator<Data> = {
-    next: () => new Promise<Result>((done, fail) => (buffer.length || over ? answer({ done, fail }) : takers.push({ done, fail }))),
-    return: async () => {
-      buffer.length = 0
-      end()
-      return { value: undefined, done: true }
-    },
-    [Symbol.asyncIterator]: () => iterator,
-  }
-  const self: Feed = {
-    iterator,
-    end,
-    push(data) {
-      if (over) return
-      held += size(data)
-      buffer.push(data)
-      const taker = takers.shift()
-      if (taker) answer(taker)
-      else if (buffer.length > count || held > bytes) {
-        held -= size(buffer.pop()!)
-        end(new SallyportError('overflow', 'messages were not taken fast enough'))
+  const deaf = () => events.removeEventListener('message', tap)
+  events.addEventListener('message', tap)
+  return (async function* () {
+    try {
+      for (;;) {
+        await until(() => !!buffer.length || overflow || ended(), signal)
+        const data = buffer.shift()
+        if (data === undefined) return
+        held -= size(data)
+        yield data
       }
-    },
-  }
-  feeds.add(self)
-  forget = onAbort(signal, error => {
-    buffer.length = 0
-    end(error)
-  })
-  return self
+    } finally {
+      deaf()
+    }
+  })()
 }

@@ -1,95 +1,87 @@
-// How connections begin and end, and what follows an end.
-
-import type { Effect, Ending, Event, Link, LocalCode, State, Status } from './machine-state.js'
+// How connections begin and end, and what follows an end. These functions change the state that `next` is making.
+import { type Ending, type Link, type LocalCode, links, type State } from './machine-state.js'
 import type { Behaviour } from './reasons.js'
 
-/** One step of the machine: the state being made, the event, and the effects so far. */
-export interface Turn {
-  s: State
-  e: Event
-  fx: Effect[]
-}
-
-const local: LocalCode[] = ['local.silent', 'local.timeout', 'local.suspended', 'local.superseded', 'local.protocol']
+// The close codes from 4900 on.
+const locals = ['silent', 'timeout', 'suspended', 'superseded', 'protocol'] as const
 const hiddenEvery = 60_000
 const maxAdvice = 3_600_000
 const lastWords = 3000
 const maxOld = 2
 
 /** Begins an attempt. */
-export function dial({ s, fx }: Turn): void {
+export function dial(s: State): void {
   s.at = Infinity
   s.tried = s.t
   const l: Link = {
     gen: ++s.gen,
     step: 'dial',
-    since: Infinity,
     by: s.t + s.rules.connectTimeout,
-    beat: 0,
-    heard: s.t,
     silent: Infinity,
-    long: false,
     probe: Infinity,
-    buffered: 0,
     ask: Infinity,
     renew: Infinity,
+    since: 0,
+    beat: 0,
+    heard: 0,
+    held: 0,
     tries: 0,
-    refused: false,
-    woken: false,
-    stale: false,
-    announced: undefined,
-    bye: { close: 1000, reason: '' },
   }
   if (s.cur) s.move = l
-  else {
-    s.cur = l
-    s.status = { status: 'connecting' }
-  }
-  fx.push({ do: 'dial', gen: l.gen, why: s.why })
+  else use(s, l)
+  s.effects.push({ do: 'dial', gen: l.gen, why: s.why })
   s.why = 'reconnect'
 }
 
+/** Makes l, which has said no hello yet, the connection that counts. */
+export function use(s: State, l: Link): void {
+  s.cur = l
+  s.move = undefined
+  s.status = { status: 'connecting' }
+}
+
 /**
- * Attempts again at a time. What the application or the visitor wants (force) is done even while the page is hidden or the platform
- * believes to be without a network, which may be wrong; the server's advice holds for everybody.
+ * Attempts again at a time. What the application or the visitor wants (force) is done even while the page is hidden or
+ * the platform believes to be without a network, which may be wrong; the server's advice holds for everybody.
  */
-export function wait(x: Turn, at: number, force: boolean, why?: Ending): void {
-  const { s, e } = x
+export function wait(s: State, at: number, force: boolean, why?: Ending): void {
+  s.at = Infinity
   if (!s.cur && !force) {
-    if (e.offline) {
-      s.at = Infinity
+    if (s.offline) {
       s.status = { status: 'paused', paused: 'offline' }
       return
     }
     // Read now and not remembered: a flag that misses an event would never be reset.
-    if (e.hidden) at = Math.max(at, s.tried + hiddenEvery)
+    if (s.hidden) at = Math.max(at, s.tried + hiddenEvery)
   }
-  s.at = Math.max(at, s.floor)
-  if (s.at <= s.t) dial(x)
-  else if (!s.cur) {
-    s.status = { status: 'waiting', retryIn: s.at - s.t, why: why ?? (s.status.status === 'waiting' ? s.status.why : undefined) }
-  }
+  at = Math.max(at, s.floor)
+  if (at <= s.t) return dial(s)
+  s.at = at
+  if (!s.cur) s.status = { status: 'waiting', retryIn: at - s.t, why: why ?? (s.status as { why?: Ending }).why }
 }
 
 /** Full jitter: anything between nothing and a bound that doubles. */
-export function jitter({ s, e }: Turn, tries: number, base = s.rules.base): number {
-  return e.random * Math.min(s.rules.max, base * 2 ** tries)
+export function jitter(s: State, tries: number, base = s.rules.base): number {
+  return s.random * Math.min(s.rules.max, base * 2 ** tries)
 }
 
 /** The server's advice in milliseconds, bounded. */
-export function advice(seconds: number): number {
-  return Math.min(maxAdvice, seconds * 1000)
+export function advice(seconds: number | undefined): number {
+  return seconds! > 0 ? Math.min(maxAdvice, seconds! * 1000) : 0
+}
+
+function tell(s: State, { gen, step }: Link, close: number, reason: string, code?: string): Ending {
+  const ending = { close, reason, code, opened: step !== 'dial' }
+  s.effects.push({ do: 'over', gen, ending })
+  return ending
 }
 
 /** A connection or an attempt is over. What follows depends on whether the application still wants one. */
-export function over(x: Turn, l: Link, ending: Omit<Ending, 'opened'>, act: Behaviour, retryAfter = 0): void {
-  const { s, fx } = x
-  const told: Ending = { ...ending, opened: l.step !== 'dial' }
-  fx.push({ do: 'over', gen: l.gen, ending: told })
+export function over(s: State, l: Link, act: Behaviour, close: number, reason: string, code?: string, retryAfter?: number): void {
+  const ending = tell(s, l, close, reason, code)
   if (s.old.includes(l)) {
     s.old = s.old.filter(o => o !== l)
-    settle(s)
-    return
+    return settle(s)
   }
   if (l === s.move) {
     s.move = undefined
@@ -97,14 +89,10 @@ export function over(x: Turn, l: Link, ending: Omit<Ending, 'opened'>, act: Beha
     if (act === 'never' || act === 'next-use') return
   } else {
     rest(s, l)
-    s.cur = s.move
-    s.move = undefined
-    if (s.cur) {
-      s.status = { status: 'connecting' }
-      return
-    }
+    s.cur = undefined
+    if (s.move) return use(s, s.move)
   }
-  follow(x, l, told, act, advice(retryAfter))
+  follow(s, l, ending, act, advice(retryAfter))
 }
 
 /** Counts failures from nothing after a connection that was stable; opening alone is no success. */
@@ -116,70 +104,68 @@ function rest(s: State, l: Link): void {
   }
 }
 
-function follow(x: Turn, l: Link, ending: Ending, act: Behaviour, pause: number): void {
-  const { s, e } = x
-  if (act === 'never') return finish(x, { status: 'closed', code: ending.code ?? 'application', why: ending })
+function follow(s: State, l: Link, ending: Ending, act: Behaviour, pause: number): void {
+  const { code, close } = ending
+  if (act === 'never') return finish(s, code ?? 'application', ending)
   if (act === 'next-use') {
     s.wanted = false
     s.at = Infinity
     s.status = { status: 'idle', why: ending }
     return
   }
-  s.floor = Math.max(s.floor, s.t + pause)
-  if (act === 'reauth') s.why = 'rejected'
-  if (act === 'reauth' && !s.rejected) {
-    s.rejected = true
-    wait(x, s.t, false, ending)
-    return
+  const at = s.t + pause
+  s.floor = Math.max(s.floor, at)
+  if (act === 'reauth') {
+    s.why = 'rejected'
+    if (!s.rejected) {
+      s.rejected = true
+      return wait(s, at, false, ending)
+    }
   }
   let delay: number
   if (l.woken) {
     // It died in its sleep: no failure of the server's.
     s.failures = 0
-    delay = e.random * 1000
+    delay = s.random * 1000
   } else {
-    const restart = ending.code === 'drain' || (!ending.code && (ending.close === 1001 || ending.close === 1012))
-    delay =
-      restart && !s.failures
-        ? e.random * 5000
-        : jitter(x, s.failures, !ending.code && ending.close === 1013 ? Math.max(s.rules.base, 5000) : undefined)
+    const restart = code ? code === 'drain' : close === 1001 || close === 1012
+    delay = restart && !s.failures ? s.random * 5000 : jitter(s, s.failures, !code && close === 1013 ? 5000 : undefined)
     s.failures++
   }
-  wait(x, s.t + pause + delay, false, ending)
+  wait(s, at + delay, false, ending)
 }
 
 /** Gives a connection up by itself. Always retried: only the application's own close is for good. */
-export function giveUp(x: Turn, l: Link, code: LocalCode): void {
-  over(x, l, { close: 4900 + local.indexOf(code), reason: code, code }, 'later')
+export function giveUp(s: State, l: Link, what: (typeof locals)[number]): void {
+  const code: LocalCode = `local.${what}`
+  over(s, l, 'later', 4900 + locals.indexOf(what), code, code)
 }
 
 /** Lets a connection go in peace: waits for what it still has to say of the messages sent, then closes it. */
-export function last(x: Turn, l: Link, close = 1000, reason = ''): void {
-  const { s, fx } = x
+export function last(s: State, l: Link, close = 1000, reason = ''): void {
   l.step = 'last'
   l.by = s.t + lastWords
   l.bye = { close, reason }
   s.old.push(l)
-  fx.push({ do: 'finish', gen: l.gen }, { do: 'probe', gen: l.gen })
-  if (s.old.length > maxOld) giveUp(x, s.old[0]!, 'local.superseded')
+  s.effects.push({ do: 'finish', gen: l.gen })
+  if (s.old.length > maxOld) giveUp(s, s.old[0]!, 'superseded')
 }
 
 /** Begins the closing handshake. */
-export function bye({ s, fx }: Turn, l: Link): void {
+export function bye(s: State, l: Link): void {
   l.step = 'bye'
   l.by = s.t + lastWords
-  fx.push({ do: 'close', gen: l.gen, ...l.bye })
+  s.effects.push({ do: 'close', gen: l.gen, ...l.bye! })
 }
 
 /** Ends the client, until the application connects again. */
-export function finish(x: Turn, final: Status, close = 1000, reason = ''): void {
-  const { s } = x
+export function finish(s: State, code: string, why?: Ending, close = 1000, reason = ''): void {
   s.wanted = false
   s.at = Infinity
-  s.final = final
+  s.final = { status: 'closed', code, why }
   for (const l of [s.cur, s.move]) {
-    if (l?.step === 'open') last(x, l, close, reason)
-    else if (l) x.fx.push({ do: 'over', gen: l.gen, ending: { close, reason, opened: false } })
+    if (l?.step === 'open') last(s, l, close, reason)
+    else if (l) tell(s, l, close, reason)
   }
   s.cur = s.move = undefined
   settle(s)
@@ -193,12 +179,10 @@ function settle(s: State): void {
 }
 
 /** The page goes into the back/forward cache, which takes none with an open socket: everything ends at once. */
-export function suspend(x: Turn): void {
-  const { s, fx } = x
-  for (const l of [s.cur, s.move, ...s.old]) {
-    if (!l) continue
+export function suspend(s: State): void {
+  for (const l of links(s)) {
     rest(s, l)
-    fx.push({ do: 'over', gen: l.gen, ending: { close: 4902, reason: local[2]!, code: local[2]!, opened: l.step !== 'dial' } })
+    tell(s, l, 4902, 'local.suspended', 'local.suspended')
   }
   s.cur = s.move = undefined
   s.old = []

@@ -13,10 +13,10 @@ export interface Ending {
   /** The text of the close frame, or of the failure. */
   reason: string
   /**
-   * The reason of the door, a local one, or `ticket`: no ticket could be had. Absent if the application ended it, or the
+   * The reason of the door, a local one, or `ticket`: no ticket could be had. Undefined if the application ended it, or the
    * network did (1006).
    */
-  code?: Code | LocalCode | 'ticket' | (string & {})
+  code: Code | LocalCode | 'ticket' | (string & {}) | undefined
   /** Whether the connection was open, i.e. the door had said hello. */
   opened: boolean
 }
@@ -38,7 +38,7 @@ export type Status =
    * Ended, until `connect()`. `code`: `closed` by `close()`; `unauthenticated`: nobody is signed in; `elapsed`: not
    * connected within `maxElapsed`; `application`: by a close code of the application; else the reason of the door.
    */
-  | { status: 'closed'; code: 'closed' | 'unauthenticated' | 'elapsed' | 'application' | Code | (string & {}); why?: Ending }
+  | { status: 'closed'; code: 'closed' | 'unauthenticated' | 'elapsed' | 'application' | Code | (string & {}); why: Ending | undefined }
 
 /** Constant for the life of a client. Times in milliseconds. */
 export interface Rules {
@@ -73,15 +73,12 @@ export type Happening =
   | { type: 'timer'; due: number }
   | { type: 'reconnect'; why: string }
   | { type: 'close'; close: number; reason: string }
-  | { type: 'message' | 'none' | 'ask' | 'settled'; gen: number }
+  | { type: 'message' | 'none' | 'ask' | 'settled' | 'fault'; gen: number }
   | { type: 'hello'; gen: number; hello: Hello; protocol: string }
   | { type: 'control'; gen: number; control: Control }
-  | { type: 'fault'; gen: number; why: string }
-  | { type: 'failed'; gen: number; retryAfter: number; why: string }
+  | { type: 'failed'; gen: number; retryAfter?: number | undefined; why: string }
   /** `retry`: what the application decides about an end that is not the door's. */
   | { type: 'closed'; gen: number; close: number; reason: string; retry: boolean }
-
-export type Event = Happening & Reading
 
 /** What the shell is to do. */
 export type Effect =
@@ -92,7 +89,7 @@ export type Effect =
   | { do: 'probe'; gen: number }
   /** Messages go here from now on. */
   | { do: 'open'; gen: number }
-  /** No more messages here; say `settled` once all that were sent have arrived. */
+  /** No more messages here; ask what has arrived, and say `settled` once it is everything. */
   | { do: 'finish'; gen: number }
   /** Start the closing handshake. */
   | { do: 'close'; gen: number; close: number; reason: string }
@@ -104,47 +101,46 @@ export interface Link {
   gen: number
   /** dial: no hello yet. open. last: waits for the last `got`. bye: in the closing handshake. */
   step: 'dial' | 'open' | 'last' | 'bye'
-  /** When it opened. */
-  since: number
   /** When this step must be over, but for open. */
   by: number
-  /** The silence that is allowed, and when it ends. */
+  /** When it opened. */
+  since: number
+  /** The silence that is allowed, the last message, and when silence is death. */
   beat: number
   heard: number
   silent: number
   /** A long message is under way. */
-  long: boolean
+  long?: boolean
   /** When an answer to a probe of its life is due, and what was buffered when it was sent. */
   probe: number
-  buffered: number
+  held: number
   /** When to ask once more what has arrived. */
   ask: number
   /** When to renew, how often that failed, and whether a credential was refused. */
   renew: number
   tries: number
-  refused: boolean
+  refused?: boolean
   /** It was found after a sleep, so that its end says nothing about the server, and its credential may be over. */
-  woken: boolean
-  stale: boolean
+  woken?: boolean
+  stale?: boolean
   /** The door said that it ends the connection, and why. */
-  announced: { code: string; retryAfter: number } | undefined
+  announced?: Extract<Control, { t: 'close' }>
   /** How the closing handshake begins. */
-  bye: { close: number; reason: string }
+  bye?: { close: number; reason: string }
 }
 
-/** The machine. Never changed: `next` makes another one. */
-export interface State {
+/** The machine, with what was measured last. Never changed: `next` makes another one. */
+export interface State extends Reading {
   rules: Rules
+  /** What the last event asks for. */
+  effects: Effect[]
   /** The machine's clock, in milliseconds: it counts sleep and never goes backwards. */
   t: number
-  /** The two clocks at the last event. */
-  wall: number
-  steady: number
   /** The application wants to be connected. */
   wanted: boolean
   /** The connection in use or being made; one that is being made while the other still serves; those on their way out. */
-  cur: Link | undefined
-  move: Link | undefined
+  cur?: Link | undefined
+  move?: Link | undefined
   old: Link[]
   /** The name of the last connection. */
   gen: number
@@ -157,24 +153,22 @@ export interface State {
   /** Failures since the last stable connection, when that was, and whether the immediate retry is spent. */
   failures: number
   since: number
-  rejected: boolean
+  rejected?: boolean
   /** What the next ticket is for. */
   why: Why
   status: Status
   /** What the status will be when everything is gone. */
-  final: Status | undefined
+  final?: Status | undefined
 }
 
 /** The first state: idle. */
-export function initial(rules: Rules, { now, steady }: Pick<Reading, 'now' | 'steady'>): State {
+export function initial(rules: Rules, reading: Reading): State {
   return {
+    ...reading,
     rules,
+    effects: [],
     t: 0,
-    wall: now,
-    steady,
     wanted: false,
-    cur: undefined,
-    move: undefined,
     old: [],
     gen: 0,
     at: Infinity,
@@ -183,22 +177,25 @@ export function initial(rules: Rules, { now, steady }: Pick<Reading, 'now' | 'st
     pushed: -Infinity,
     failures: 0,
     since: Infinity,
-    rejected: false,
     why: 'connect',
     status: { status: 'idle' },
-    final: undefined,
   }
 }
 
 /** The machine's clock at a later moment. The wall clock counts sleep; the other goes on when the wall clock is set back. */
 export function clock(s: State, { now, steady }: Pick<Reading, 'now' | 'steady'>): number {
-  return s.t + Math.max(0, now - s.wall, steady - s.steady)
+  return s.t + Math.max(0, now - s.now, steady - s.steady)
+}
+
+/** Every connection that counts. */
+export function links(s: State): Link[] {
+  return [s.cur, s.move, ...s.old].filter(l => !!l)
 }
 
 /** When the machine wants its next `timer` event, on its own clock; Infinity: it does not. */
 export function due(s: State): number {
-  const links = [s.cur, s.move, ...s.old].map(l => (!l ? Infinity : l.step === 'open' ? Math.min(l.silent, l.probe, l.ask, l.renew) : l.by))
-  return Math.min(s.at, givenUp(s), ...links)
+  const each = links(s).map(l => (l.step === 'open' ? Math.min(l.silent, l.probe, l.ask, l.renew) : l.by))
+  return Math.min(s.at, givenUp(s), ...each)
 }
 
 /** When the client gives up: `maxElapsed` after it was last connected. */

@@ -1,148 +1,133 @@
-// When to connect, to wait, to probe, to renew, to move and to stop. A function from a state and an event to a state and
+// When to connect, to wait, to probe, to renew, to move and to stop. A function from a state and an event to a state with
 // what is to be done: every decision of the client is here, and can be tested without a network or a clock.
-
-import { bye, dial, finish, giveUp, last, over, suspend, type Turn, wait } from './machine-ends.js'
+import { bye, dial, finish, giveUp, last, over, suspend, use, wait } from './machine-ends.js'
 import { advised, ask, ended, heard, live, opened, probe, unrenewed, wake } from './machine-life.js'
-import { clock, due, type Effect, type Event, givenUp, type Link, type State } from './machine-state.js'
+import { clock, due, givenUp, type Happening, type Link, links, type Reading, type State } from './machine-state.js'
 
 const jump = 10_000
 
-/** Takes one event. The state given is not changed. */
-export function next(state: State, e: Event): [State, Effect[]] {
+/** Takes one event. The state given is not changed; the new one has the effects. */
+export function next(state: State, e: Happening, reading: Reading): State {
   const copy = (l: Link | undefined) => l && { ...l }
-  const s = { ...state, cur: copy(state.cur), move: copy(state.move), old: state.old.map(l => ({ ...l })) }
-  const x: Turn = { s, e, fx: [] }
-  s.t = clock(state, e)
-  s.wall = e.now
-  s.steady = e.steady
+  const s: State = { ...state, ...reading, effects: [], cur: copy(state.cur), move: copy(state.move), old: state.old.map(l => ({ ...l })) }
+  s.t = clock(state, reading)
   // Some timers fire a little early.
   if (e.type === 'timer') s.t = Math.max(s.t, e.due)
   const late = s.t - due(state)
-  if (late > jump) wake(x, late)
-  happen(x)
-  return [s, x.fx]
+  if (late > jump) wake(s, late)
+  happen(s, e)
+  return s
 }
 
-function happen(x: Turn): void {
-  const { s, e } = x
+function happen(s: State, e: Happening): void {
   switch (e.type) {
     case 'connect':
-      return s.wanted ? seek(x) : start(x)
+      return s.wanted ? seek(s) : start(s)
     case 'send':
-      if (!s.wanted) return start(x)
+      if (!s.wanted) return start(s)
       // Once in the longest wait: whoever sends all the time must not undo the back-off.
       if (s.t - s.pushed < s.rules.max) return
       s.pushed = s.t
-      return seek(x)
+      return seek(s)
     case 'reconnect':
-      return reconnect(x, e.why)
+      return reconnect(s, e.why)
     case 'close':
-      return finish(x, { status: 'closed', code: 'closed' }, e.close, e.reason)
+      return finish(s, 'closed', undefined, e.close, e.reason)
     case 'timer':
-      return timers(x)
+      return timers(s)
     case 'seen':
-      return seek(x)
+      return seek(s)
     case 'resume':
-      wake(x, Infinity)
-      return seek(x)
+      wake(s, Infinity)
+      return seek(s)
     case 'online':
       s.failures = 0
-      if (s.cur) return probe(x, s.cur)
-      return seek(x, e.random * 500, false)
+      if (s.cur) return probe(s, s.cur)
+      return seek(s, s.random * 500, false)
     case 'offline':
-      if (s.cur) return probe(x, s.cur)
-      if (s.status.status === 'waiting') wait(x, s.at, false)
+      if (s.cur) return probe(s, s.cur)
+      if (s.at < Infinity) wait(s, s.at, false)
       return
     case 'suspend':
-      return suspend(x)
+      return suspend(s)
     case 'restore':
       if (s.status.status !== 'paused') return
       s.since = s.t
-      return wait(x, s.t, true)
+      return wait(s, s.t, true)
     default: {
-      const l = [s.cur, s.move, ...s.old].find(l => l?.gen === e.gen)
-      if (l) onLink(x, l)
+      const l = links(s).find(l => l.gen === e.gen)
+      if (l) onLink(s, e, l)
     }
   }
 }
 
 /** What happens on a connection that still counts. */
-function onLink(x: Turn, l: Link): void {
-  const { s, e } = x
+function onLink(s: State, e: Happening, l: Link): void {
   const fresh = l.step === 'dial'
   switch (e.type) {
     case 'hello':
-      return fresh ? opened(x, l, e.hello, e.protocol) : giveUp(x, l, 'local.protocol')
+      return fresh ? opened(s, l, e.hello, e.protocol) : giveUp(s, l, 'protocol')
     case 'message':
-      return fresh ? giveUp(x, l, 'local.protocol') : heard(x, l)
+      return fresh ? giveUp(s, l, 'protocol') : heard(s, l)
     case 'control': {
       const c = e.control
       // The only one that may come in place of hello is the door's refusal.
-      if (c.t === 'hello' || (fresh && c.t !== 'close')) return giveUp(x, l, 'local.protocol')
-      heard(x, l)
-      if (fresh) l.by = Math.min(l.by, s.t + 3000)
-      return advised(x, l, c)
+      if (c.t === 'hello' || (fresh && c.t !== 'close')) return giveUp(s, l, 'protocol')
+      heard(s, l)
+      return advised(s, l, c)
     }
     case 'fault':
-      return giveUp(x, l, 'local.protocol')
+      return giveUp(s, l, 'protocol')
     case 'closed':
-      return ended(x, l, e.close, e.reason, e.retry)
+      return ended(s, l, e.close, e.reason, e.retry)
     case 'none':
-      if (s.wanted) finish(x, { status: 'closed', code: 'unauthenticated' })
+      if (s.wanted) finish(s, 'unauthenticated')
       return
     case 'failed':
-      if (!fresh) return unrenewed(x, l, e.retryAfter)
-      return over(x, l, { close: 1006, reason: e.why, code: 'ticket' }, 'later', e.retryAfter)
+      return fresh ? over(s, l, 'later', 1006, e.why, 'ticket', e.retryAfter) : unrenewed(s, l, e.retryAfter)
     case 'ask':
-      return ask(x, l)
+      return ask(s, l)
     case 'settled':
-      if (l.step === 'last') bye(x, l)
+      if (l.step === 'last') bye(s, l)
   }
 }
 
 /** The application wants to be connected, from now on. */
-function start(x: Turn): void {
-  const { s } = x
+function start(s: State): void {
   s.wanted = true
+  s.rejected = false
   s.final = undefined
   s.failures = 0
-  s.rejected = false
   s.since = s.t
   s.why = 'connect'
-  wait(x, s.t, true)
+  wait(s, s.t, true)
 }
 
 /** Ends a wait, but never one that the application did not begin, and not within the cache. */
-function seek(x: Turn, delay = 0, force = true): void {
-  const { s } = x
-  const { status } = s.status
-  if (status === 'waiting' || (s.status.status === 'paused' && s.status.paused === 'offline')) wait(x, s.t + delay, force)
+function seek(s: State, delay = 0, force = true): void {
+  const { status, paused } = s.status as { status: string; paused?: string }
+  if (status === 'waiting' || paused === 'offline') wait(s, s.t + delay, force)
 }
 
-function reconnect(x: Turn, why: string): void {
-  const { s } = x
+function reconnect(s: State, why: string): void {
   s.failures = 0
-  if (!s.wanted) return start(x)
-  if (s.cur?.step !== 'open') return seek(x)
-  last(x, s.cur, 1000, why)
-  s.cur = s.move
-  s.move = undefined
-  if (s.cur) s.status = { status: 'connecting' }
-  else dial(x)
+  if (!s.wanted) return start(s)
+  if (s.cur?.step !== 'open') return seek(s)
+  last(s, s.cur, 1000, why)
+  s.cur = undefined
+  if (s.move) use(s, s.move)
+  else dial(s)
 }
 
-function timers(x: Turn): void {
-  const { s } = x
-  for (const l of [...s.old]) {
-    if (s.t < l.by) continue
-    if (l.step === 'last') bye(x, l)
-    else over(x, l, l.bye, 'never')
+function timers(s: State): void {
+  for (const l of links(s)) {
+    if (l.step === 'open') live(s, l)
+    else if (s.t < l.by) continue
+    else if (l.step === 'last') bye(s, l)
+    else if (l.step === 'bye') over(s, l, 'never', l.bye!.close, l.bye!.reason)
+    else if (l.announced) ended(s, l, 1006, '', false)
+    else giveUp(s, l, 'timeout')
   }
-  for (const l of [s.cur, s.move]) {
-    if (!l) continue
-    if (l.step === 'open') live(x, l)
-    else if (s.t >= l.by) l.announced ? ended(x, l, 1006, '', false) : giveUp(x, l, 'local.timeout')
-  }
-  if (s.t >= s.at) wait(x, s.at, false)
-  if (s.t >= givenUp(s)) finish(x, { status: 'closed', code: 'elapsed' })
+  if (s.t >= s.at) wait(s, s.at, false)
+  if (s.t >= givenUp(s)) finish(s, 'elapsed')
 }

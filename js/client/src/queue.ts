@@ -1,7 +1,7 @@
 // What waits to be sent, and what was sent and has not been acknowledged. Both are bounded.
 import { SallyportError } from './error.js'
-import { type Abortable, onAbort, type Unsure } from './events.js'
-import { type Data, type Hello, wrap } from './wire.js'
+import type { Abortable, Unsure } from './events.js'
+import { type Data, type Hello, size, wrap } from './wire.js'
 
 /** Bounds of the queue. */
 export interface QueueOptions {
@@ -21,12 +21,15 @@ export interface SendOptions extends Abortable {
   id?: string | number | undefined
 }
 
-interface Entry {
+/** A message of the queue. */
+export interface Entry {
   wire: string | Uint8Array<ArrayBuffer>
   size: number
   id: string | number | undefined
+  /** When it is too old to be sent. */
   until: number
-  settle(error?: SallyportError): void
+  /** Once it left the queue: it was handed over, or why not. */
+  fate?: true | SallyportError
 }
 
 /** What was handed to one socket, in order, and not acknowledged. */
@@ -35,34 +38,26 @@ export interface Lane {
   bytes: number
   got: number
   /** It was asked what has arrived, and there is no answer yet. */
-  asked: boolean
+  asked?: boolean
   limits: Hello
-  budgets: Budget[]
-}
-
-/** A part of a rate of the door, spent by what is sent. */
-interface Budget {
-  burst: number
-  /** Per millisecond. */
-  rate: number
-  level: number
-  at: number
+  /** When the rates of the door have recovered from all that was sent. */
+  free: number
 }
 
 /** The queue of a client. Times are in milliseconds of the machine's clock. */
 export interface Queue {
-  /** Adds a message; rejects when it is not sent. flush is called once it is in. */
-  add(data: string | Uint8Array, options: SendOptions, now: number, flush: () => void): Promise<void>
-  /** Hands over to lane what may go; true if the door must be asked what has arrived. */
-  flush(lane: Lane, now: number, send: (wire: Entry['wire']) => void): boolean
-  /** Rejects what is too old. */
-  expire(now: number): void
-  /** Rejects everything. */
+  /** Adds a message, beyond the bounds too: see `bound`. */
+  add(data: string | Uint8Array, options: SendOptions, now: number): Entry
+  /** Refuses the message added last, if it still waits and is too much. */
+  bound(): void
+  /** Hands over what may go to a lane, if there is one; true if the door must be asked what has arrived. */
+  flush(lane: Lane | undefined, now: number, send: (wire: Entry['wire']) => void): boolean
+  /** Takes a message out, if it still waits. */
+  remove(entry: Entry, fate?: Entry['fate']): void
+  /** Refuses everything. */
   clear(error: SallyportError): void
-  /** When `expire` or `flush` has something to do. */
+  /** When `flush` has something to do. */
   due(): number
-  /** Bytes that wait. */
-  bytes(): number
   /** Messages that wait. */
   count(): number
   /** Whether there is as much room as `ready` promises, given the bytes that the socket holds. */
@@ -71,19 +66,18 @@ export interface Queue {
 
 const windowCount = 256
 const windowBytes = 1 << 20
+// Half of the burst that the door allows, and nine tenths of its rates: what it counts may arrive in a bunch.
+const burst = 1000
+const share = 0.9
 
 /** A lane for a connection with these limits. */
-export function lane(limits: Hello, now: number): Lane {
-  // A tenth below the rates, and half of the burst that the door allows: what it counts may arrive in a bunch.
-  const budget = (burst = Infinity) => ({ burst, rate: (burst * 0.9) / 1000, level: burst, at: now })
-  return {
-    sent: [],
-    bytes: 0,
-    got: 0,
-    asked: false,
-    limits,
-    budgets: [budget(limits.messages_per_second), budget(limits.bytes_per_second)],
-  }
+export function lane(limits: Hello): Lane {
+  return { sent: [], bytes: 0, got: 0, limits, free: 0 }
+}
+
+/** How much of the rates a message takes, in milliseconds. */
+function cost({ messages_per_second, bytes_per_second }: Hello, bytes: number): number {
+  return (1000 / share) * Math.max(1 / (messages_per_second || Infinity), bytes / (bytes_per_second || Infinity))
 }
 
 /** The door has handed over the first n messages; false if it cannot have. */
@@ -100,16 +94,8 @@ export function acknowledge(l: Lane, n: number): boolean {
 export function unsure(l: Lane): Unsure[] {
   return l.sent.map(({ wire, id }) => ({
     data: typeof wire === 'string' ? wire.slice(1) : (wire.subarray(1) as Data),
-    ...(id !== undefined && { id }),
+    id,
   }))
-}
-
-/** How long until a budget allows so much, in milliseconds; more than its burst, as soon as it is full. */
-function pause(b: Budget, amount: number, now: number): number {
-  if (b.burst === Infinity) return 0
-  b.level = Math.min(b.burst, b.level + b.rate * (now - b.at))
-  b.at = now
-  return Math.max(0, Math.ceil((Math.min(amount, b.burst) - b.level) / b.rate))
 }
 
 /** Makes a queue. */
@@ -118,63 +104,44 @@ export function queue({ count = 1000, bytes = 1 << 20, maxAge = Infinity }: Queu
   let held = 0
   let paced = Infinity
 
-  const remove = (e: Entry, error?: SallyportError) => {
-    entries.splice(entries.indexOf(e), 1)
+  const remove = (e: Entry, fate?: Entry['fate']) => {
+    const i = entries.indexOf(e)
+    if (i < 0) return
+    entries.splice(i, 1)
     held -= e.size
-    e.settle(error)
+    if (fate) e.fate = fate
   }
-  const expire = (now: number) => {
-    for (const e of [...entries]) if (now >= e.until) remove(e, new SallyportError('expired', 'waited too long'))
-  }
+  const refuse = (e: Entry, code: 'expired' | 'too-large' | 'queue-full') => remove(e, new SallyportError(code, code))
   return {
-    expire,
-    async add(data, { signal, expiresIn = Infinity, id }, now, flush) {
-      const size = typeof data === 'string' ? new TextEncoder().encode(data).length : data.length
-      await new Promise<void>((done, fail) => {
-        let forget = () => {}
-        const e: Entry = {
-          wire: wrap(data),
-          size,
-          id,
-          until: now + Math.min(expiresIn, maxAge),
-          settle(error) {
-            forget()
-            error ? fail(error) : done()
-          },
-        }
-        entries.push(e)
-        held += size
-        forget = onAbort(signal, error => remove(e, error))
-        if (signal?.aborted) return
-        flush()
-        if (entries.at(-1) === e && (entries.length > count || held > bytes)) {
-          remove(e, new SallyportError('queue-full', `${entries.length} messages of ${held} bytes wait`))
-        }
-      })
+    remove,
+    add(data, { id, expiresIn = Infinity }, now) {
+      const e = { wire: wrap(data), size: size(data), id, until: now + Math.min(expiresIn, maxAge) }
+      entries.push(e)
+      held += e.size
+      return e
+    },
+    bound() {
+      if (entries.length > count || held > bytes) refuse(entries.at(-1)!, 'queue-full')
     },
     flush(l, now, send) {
       paced = Infinity
-      expire(now)
-      const { limits, budgets } = l
+      for (const e of [...entries]) if (now >= e.until) refuse(e, 'expired')
+      if (!l) return false
       for (let e = entries[0]; e; e = entries[0]) {
-        if (e.size > limits.max_message) {
-          remove(e, new SallyportError('too-large', `more than ${limits.max_message} bytes`))
+        if (e.size > l.limits.max_message) {
+          refuse(e, 'too-large')
           continue
         }
-        const costs = [1, e.size + 1]
-        const wait = Math.max(...budgets.map((b, i) => pause(b, costs[i]!, now)))
-        if (wait) {
-          paced = now + wait
+        if (l.sent.length && (l.sent.length >= windowCount || l.bytes + e.size > windowBytes)) break
+        if (l.free > now + burst) {
+          paced = l.free - burst
           break
         }
-        if (l.sent.length && (l.sent.length >= windowCount || l.bytes + e.size > windowBytes)) break
-        budgets.forEach((b, i) => {
-          b.level -= costs[i]!
-        })
+        l.free = Math.max(l.free, now) + cost(l.limits, e.size + 1)
         l.sent.push(e)
         l.bytes += e.size
         send(e.wire)
-        remove(e)
+        remove(e, true)
       }
       if (l.asked || (l.sent.length < windowCount / 2 && l.bytes <= windowBytes / 2)) return false
       l.asked = true
@@ -184,7 +151,6 @@ export function queue({ count = 1000, bytes = 1 << 20, maxAge = Infinity }: Queu
       for (const e of [...entries]) remove(e, error)
     },
     due: () => Math.min(paced, ...entries.map(e => e.until)),
-    bytes: () => held,
     count: () => entries.length,
     low: buffered => (held + buffered) * 4 <= bytes && entries.length * 4 <= count,
   }

@@ -1,3 +1,3 @@
 // What the file for <script> defines as Sallyport.
-export * from './index.js'
-export * from './socket.js'
+export { createClient, SallyportError } from './index.js'
+export { secureWebSocket } from './socket.js'

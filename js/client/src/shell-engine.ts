@@ -1,34 +1,12 @@
-// Turns the machine: measures, feeds it events, does what it asks for, and keeps its one timer.
+// Turns the machine: measures, feeds it events, does what it asks for, and keeps its one timer. What it makes is the client.
 import type { Env } from './browser.js'
-import { type Bounds, type ClientEvents, type Feed, feed, gone, type Waiting, waiting } from './events.js'
+import type { Client, ClientOptions } from './client.js'
+import { type Abortable, aborted, type Bounds, type ClientEvents, gone, iterate, waiting } from './events.js'
 import { next } from './machine.js'
 import { clock, due, type Effect, type Happening, initial, type Rules, type Status } from './machine-state.js'
-import { type QueueOptions, queue, type SendOptions, unsure } from './queue.js'
+import { queue, type SendOptions, unsure } from './queue.js'
 import { type AppEnd, type Conn, conn, dial, drop, type Owner, ready, renew } from './shell.js'
-import { control, type Data } from './wire.js'
-
-/** What an engine is made of. */
-export interface Parts extends Pick<Owner, 'url' | 'gate' | 'protocols'> {
-  options: Owner['options'] & { shouldRetry?: ((end: AppEnd) => boolean) | undefined }
-  rules: Rules
-  bounds: QueueOptions
-  env: Env
-}
-
-/** The moving part of a client. */
-export interface Engine {
-  events: EventTarget
-  until: Waiting['until']
-  status(): Status
-  /** The connection that messages go to. */
-  current(): Conn | undefined
-  /** Tells the machine what happened. What happens meanwhile, by a listener for example, waits its turn. */
-  step(happening: Happening): void
-  send(data: string | Uint8Array, options: SendOptions): Promise<void>
-  ready(signal: AbortSignal | undefined): Promise<void>
-  close(code: number, reason: string): Promise<void>
-  messages(bounds: Bounds): AsyncIterableIterator<Data>
-}
+import { control, size } from './wire.js'
 
 // The longest that setTimeout can wait.
 const maxDelay = 2 ** 31 - 1
@@ -36,40 +14,44 @@ const pollEvery = 50
 
 const defaultRetry = ({ code }: AppEnd) => [1001, 1005, 1006, 1011, 1012, 1013, 1014].includes(code)
 
-/** Makes an engine, which does nothing before its first step. */
-export function engine({ url, gate, protocols, options, rules, bounds, env }: Parts): Engine {
+/** Makes a client, which does nothing before it is asked to. */
+export function engine(url: URL, protocols: readonly string[], options: ClientOptions, rules: Rules, env: Env): Client {
   const events = new EventTarget()
   const waiters = waiting()
-  const feeds = new Set<Feed>()
-  const outbox = queue(bounds)
+  const outbox = queue(options.queue ?? {})
   const conns = new Map<number, Conn>()
   const todo: Happening[] = []
-  const clocks = () => ({ now: env.now(), steady: env.steady() })
   let busy = false
-  let state = initial(rules, clocks())
   let current: Conn | undefined
   let timer: { due: number; handle: unknown } | undefined
   let deaf: (() => void) | undefined
   let polling = 0
 
-  const tell = <K extends keyof ClientEvents>(type: K, detail: ClientEvents[K]) => events.dispatchEvent(new CustomEvent(type, { detail }))
-  const time = () => clock(state, clocks())
   const buffered = () => current?.socket?.bufferedAmount ?? 0
+  const clocks = () => ({ now: env.now(), steady: env.steady() })
+  const measure = () => ({
+    ...clocks(),
+    random: env.random(),
+    hidden: env.hidden(),
+    offline: env.offline(),
+    buffered: buffered(),
+  })
+  let state = initial(rules, measure())
+  const time = () => clock(state, clocks())
+  const ended = () => gone(state.status)
+
+  function tell<K extends keyof ClientEvents>(type: K, detail: ClientEvents[K]): void {
+    events.dispatchEvent(new CustomEvent(type, { detail }))
+    // Who iterates waits for messages.
+    waiters.look()
+  }
 
   const owner: Owner = {
     url,
-    gate,
     options,
     protocols,
-    time,
     step,
-    message(data) {
-      tell('message', data)
-      for (const f of feeds) f.push(data)
-    },
-    acknowledged: settle,
-    renewed: expiresIn => tell('renewed', { expiresIn }),
-    failed: error => tell('error', error),
+    tell,
     retry(end) {
       try {
         return (options.shouldRetry ?? defaultRetry)(end)
@@ -80,22 +62,15 @@ export function engine({ url, gate, protocols, options, rules, bounds, env }: Pa
     },
   }
 
+  /** Tells the machine what happened. What happens meanwhile, by a listener for example, waits its turn. */
   function step(happening: Happening): void {
     todo.push(happening)
     if (busy) return
     busy = true
     for (let h = todo.shift(); h; h = todo.shift()) {
       const before = state.status
-      const [after, effects] = next(state, {
-        ...h,
-        ...clocks(),
-        random: env.random(),
-        hidden: env.hidden(),
-        offline: env.offline(),
-        buffered: buffered(),
-      })
-      state = after
-      for (const f of effects) run(f)
+      state = next(state, h, measure())
+      for (const f of state.effects) run(f)
       if (state.status !== before) changed(state.status)
     }
     busy = false
@@ -103,37 +78,33 @@ export function engine({ url, gate, protocols, options, rules, bounds, env }: Pa
   }
 
   function run(f: Effect): void {
+    const { gen } = f
+    const c = conns.get(gen) ?? conn(gen)
+    const { socket, lane } = c
     if (f.do === 'dial') {
-      const c = conn(f.gen)
-      conns.set(f.gen, c)
+      conns.set(gen, c)
       dial(owner, c, f.why)
-      return
-    }
-    const c = conns.get(f.gen)!
-    if (f.do === 'renew') renew(owner, c, f.why)
-    else if (f.do === 'probe') {
-      if (c.socket?.readyState === 1) c.socket.send(control({ t: 'probe' }))
-    } else if (f.do === 'open') current = c
-    else if (f.do === 'finish') {
-      c.shut = true
-      if (!c.lane?.sent.length) step({ type: 'settled', gen: f.gen })
-    } else if (f.do === 'close') c.socket?.close(f.close, f.reason)
-    else {
-      conns.delete(f.gen)
+    } else if (f.do === 'renew') renew(owner, c, f.why)
+    else if (f.do === 'open') current = c
+    else if (f.do === 'close') socket?.close(f.close, f.reason)
+    else if (f.do === 'over') {
+      conns.delete(gen)
       if (current === c) current = undefined
       drop(c, f.ending)
-      if (c.lane?.sent.length) tell('unknown', { messages: unsure(c.lane), why: f.ending })
+      if (lane?.sent.length) tell('unknown', { messages: unsure(lane), why: f.ending })
       tell('close', f.ending)
+    } else {
+      if (f.do === 'finish') {
+        c.shut = true
+        if (!lane?.sent.length) step({ type: 'settled', gen })
+      }
+      if (socket?.readyState === 1) socket.send(control({ t: 'probe' }))
     }
   }
 
   function changed(s: Status): void {
     const error = gone(s)
-    if (error) {
-      outbox.clear(error)
-      // By close() it ends as it should.
-      for (const f of [...feeds]) f.end(s.status === 'closed' && s.code !== 'closed' ? error : undefined)
-    }
+    if (error) outbox.clear(error)
     if (s.status === 'idle' || s.status === 'closed') {
       deaf?.()
       deaf = undefined
@@ -146,8 +117,8 @@ export function engine({ url, gate, protocols, options, rules, bounds, env }: Pa
   /** After everything that happens: what may go is handed over, who waits is told, and the timer is set. */
   function settle(): void {
     if (busy) return
-    const c = current
-    if (ready(c) && outbox.flush(c.lane, time(), wire => c.socket.send(wire))) return step({ type: 'ask', gen: c.gen })
+    const c = ready(current) ? current : undefined
+    if (outbox.flush(c?.lane, time(), wire => c!.socket.send(wire))) return step({ type: 'ask', gen: c!.gen })
     waiters.look()
     arm()
   }
@@ -165,39 +136,88 @@ export function engine({ url, gate, protocols, options, rules, bounds, env }: Pa
       due: at,
       handle: env.setTimeout(() => {
         timer = undefined
-        outbox.expire(now + delay)
         step({ type: 'timer', due: now + delay })
       }, delay),
     }
   }
 
-  return {
-    events,
-    until: waiters.until,
-    status: () => state.status,
-    current: () => current,
-    step,
-    send: (data, how) => outbox.add(data, how, time(), () => (state.status.status === 'open' ? settle() : step({ type: 'send' }))),
-    async ready(signal) {
+  const over = () => client.close()
+  // By close() it ends as it should.
+  const messages = (bounds: Bounds = {}) =>
+    iterate(events, waiters.until, () => state.status.status === 'closed' && (state.status.code === 'closed' || ended()), bounds)
+  const client: Omit<Client, 'addEventListener' | 'removeEventListener'> = {
+    url: url.href,
+    get state() {
+      return state.status
+    },
+    get protocol() {
+      return current?.protocol ?? ''
+    },
+    get id() {
+      return client.limits?.id ?? ''
+    },
+    get limits() {
+      return current?.lane?.limits
+    },
+    async connect({ signal }: Abortable = {}) {
+      if (!aborted(signal)) step({ type: 'connect' })
+      await waiters.until(() => state.status.status === 'open' || ended(), signal)
+    },
+    async send(data, how: SendOptions = {}) {
+      const error = aborted(how.signal) ?? ended()
+      if (error) throw error
+      check(how.expiresIn)
+      const e = outbox.add(typeof data === 'string' ? data : bytes(data), how, time())
+      if (state.status.status === 'open') settle()
+      else step({ type: 'send' })
+      if (!e.fate) outbox.bound()
+      try {
+        await waiters.until(() => e.fate, how.signal)
+      } finally {
+        outbox.remove(e)
+        arm()
+      }
+    },
+    async ready({ signal }: Abortable = {}) {
       polling++
-      const low = waiters.until(
-        () => outbox.low(buffered()),
-        signal,
-        () => gone(state.status),
-      )
+      const low = waiters.until(() => ended() || outbox.low(buffered()), signal)
       arm()
       await low.finally(() => polling--)
     },
-    async close(code, reason) {
-      const leaving = [...conns.values()]
+    reconnect(why = '') {
+      farewell(1000, why)
+      step({ type: 'reconnect', why })
+    },
+    async close(code = 1000, reason = '') {
+      farewell(code, reason)
+      const leaving = [...conns.keys()]
       step({ type: 'close', close: code, reason })
-      await waiters.until(() => !leaving.some(c => conns.get(c.gen) === c))
+      await waiters.until(() => !leaving.some(gen => conns.has(gen)))
     },
-    messages(bounds) {
-      const f = feed(bounds, feeds)
-      const error = gone(state.status)
-      if (error) f.end(error)
-      return f.iterator
-    },
-  }
+    messages,
+    [Symbol.asyncIterator]: messages,
+    // Node 20 and older browsers do not know the symbol yet.
+    ...(Symbol.asyncDispose && { [Symbol.asyncDispose]: over }),
+  } as Client
+  const { signal } = options
+  signal?.addEventListener('abort', over)
+  if (signal?.aborted) over()
+  return Object.defineProperties(events, Object.getOwnPropertyDescriptors(client)) as Client & EventTarget
+}
+
+/** Refuses a bound that is none. */
+export function check(...values: (number | undefined)[]): void {
+  for (const v of values) if (v !== undefined && !(v >= 0)) throw new RangeError(`${v}`)
+}
+
+// A buffer has no buffer of its own, and is used whole.
+function bytes(data: ArrayBuffer | ArrayBufferView): Uint8Array {
+  const { buffer = data as ArrayBuffer, byteOffset, byteLength } = data as ArrayBufferView
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
+
+/** Refuses what a script may not say in a close frame. */
+function farewell(code: number, reason: string): void {
+  if (code !== 1000 && !(code > 2999 && code < 5000)) throw new RangeError(`close code ${code}`)
+  if (size(reason) > 123) throw new RangeError('close reason')
 }

@@ -1,8 +1,10 @@
 // The sockets of a client: it does what the machine asks for, and tells it what happens.
+import { SallyportError } from './error.js'
+import type { ClientEvents } from './events.js'
 import type { Ending, Happening } from './machine-state.js'
 import { acknowledge, type Lane, lane } from './queue.js'
 import { type Credentials, getTicket, getToken, type Why } from './ticket.js'
-import { control, type Data, type Hello, judge, offer, read, shown } from './wire.js'
+import { control, judge, offer, read, shown } from './wire.js'
 
 /** A constructor whose objects are those of `WebSocket`: the platform's, or that of package `ws`. */
 export type WebSocketLike = new (url: string, ...rest: never[]) => object
@@ -18,35 +20,29 @@ export interface AppEnd {
 export interface Conn {
   readonly gen: number
   readonly abort: AbortController
-  socket: WebSocket | undefined
+  socket?: WebSocket
   protocol: string
   /** Set by hello. */
-  lane: Lane | undefined
+  lane?: Lane
   /** Nothing more is handed to it. */
   shut: boolean
   /** The code that the door announced. */
-  announced: string | undefined
+  announced?: string
 }
 
 /** What the sockets need of the client. */
 export interface Owner {
-  url: string
-  gate: string
+  url: URL
   options: Credentials & { WebSocket?: WebSocketLike | undefined }
   protocols: readonly string[]
-  /** The machine's clock. */
-  time(): number
   step(happening: Happening): void
-  message(data: Data): void
-  acknowledged(): void
-  renewed(expiresIn: number | undefined): void
-  failed(error: unknown): void
+  tell<K extends keyof ClientEvents>(type: K, detail: ClientEvents[K]): void
   retry(end: AppEnd): boolean
 }
 
 /** A new connection, without a socket. */
 export function conn(gen: number): Conn {
-  return { gen, abort: new AbortController(), socket: undefined, protocol: '', lane: undefined, shut: false, announced: undefined }
+  return { gen, abort: new AbortController(), protocol: '', shut: false }
 }
 
 /** Whether messages can be handed to it. */
@@ -57,113 +53,107 @@ export function ready(c: Conn | undefined): c is Conn & { lane: Lane; socket: We
 /** Gets a ticket and opens a socket with it. */
 export function dial(o: Owner, c: Conn, why: Why): void {
   credential(o, c, why, ({ ticket, token }) => {
+    const { gen } = c
+    const { url, options } = o
     const protocols = offer(o.protocols, ticket)
     const headers = { authorization: `Bearer ${token}` }
     // A page cannot set headers, and then there is no token here. Programs can: ws takes them apart, the platforms in one object.
-    const rest = !token ? [protocols] : o.options.WebSocket ? [protocols, { headers }] : [{ protocols, headers }]
-    const Socket = (o.options.WebSocket ?? WebSocket) as new (url: string, ...rest: unknown[]) => WebSocket
-    const s = new Socket(o.url, ...rest)
+    const rest = !token ? [protocols] : options.WebSocket ? [protocols, { headers }] : [{ protocols, headers }]
+    const Socket = (options.WebSocket ?? WebSocket) as new (url: string, ...rest: unknown[]) => WebSocket
+    const s = new Socket(url.href, ...rest)
     c.socket = s
     s.binaryType = 'arraybuffer'
     s.onopen = () => {
       const app = shown(s.protocol)
-      if (app === undefined) fault(o, c, 'the server does not speak sallyport.v1')
+      if (app === undefined) fault(o, c)
       else c.protocol = app
     }
     s.onmessage = ({ data }) => receive(o, c, data)
     s.onerror = event => {
       const { error } = event as ErrorEvent
-      if (error) o.failed(error)
+      if (error) o.tell('error', error)
     }
     s.onclose = ({ code, reason, wasClean }) => {
       const retry = !judge(code, reason, c.announced) && o.retry({ code, reason, wasClean })
-      o.step({ type: 'closed', gen: c.gen, close: code, reason, retry })
+      o.step({ type: 'closed', gen, close: code, reason, retry })
     }
   })
 }
 
 /** Gets a ticket and renews with it, over the open connection. */
 export function renew(o: Owner, c: Conn, why: Why): void {
-  credential(o, c, why, ({ ticket, token }) => {
-    if (ready(c)) c.socket.send(control(ticket ? { t: 'renew', ticket } : { t: 'renew', token: token! }))
+  credential(o, c, why, got => {
+    if (ready(c)) c.socket.send(control({ t: 'renew', ...got }))
   })
 }
 
 async function credential(o: Owner, c: Conn, reason: Why, use: (got: { ticket?: string; token?: string }) => void): Promise<void> {
+  const { gen } = c
   const { signal } = c.abort
-  const { options, url, gate } = o
-  const request = { reason, signal, url, gate }
+  const { options, url } = o
+  const request = { reason, signal, url: url.href, gate: options.gate ?? url.pathname }
   try {
-    let got: { ticket?: string; token?: string } | undefined = {}
+    let got: { ticket?: string; token?: string } | null = {}
     if (options.ticket) {
       const t = await getTicket(options, request)
-      got = t ? { ticket: t.ticket } : undefined
+      got = t && { ticket: t.ticket }
     } else if (options.token) {
       const token = await getToken(options, request)
-      got = token ? { token } : undefined
+      got = token ? { token } : null
     }
     if (signal.aborted) return
     if (got) use(got)
-    else o.step({ type: 'none', gen: c.gen })
+    else o.step({ type: 'none', gen })
   } catch (error) {
     if (signal.aborted) return
-    o.failed(error)
-    const { message = error, retryAfter } = error as { message?: unknown; retryAfter?: unknown }
-    o.step({
-      type: 'failed',
-      gen: c.gen,
-      why: String(message),
-      retryAfter: typeof retryAfter === 'number' && retryAfter > 0 ? retryAfter : 0,
-    })
+    o.tell('error', error)
+    const { retryAfter } = error as { retryAfter?: number | undefined }
+    o.step({ type: 'failed', gen, why: `${error}`, retryAfter })
   }
 }
 
-function fault(o: Owner, c: Conn, why: string): void {
-  o.failed(new Error(why))
-  o.step({ type: 'fault', gen: c.gen, why })
+function fault(o: Owner, c: Conn): void {
+  o.tell('error', new SallyportError('protocol', 'not sallyport.v1'))
+  o.step({ type: 'fault', gen: c.gen })
 }
 
-function receive(o: Owner, c: Conn, data: string | ArrayBuffer): void {
+function receive(o: Owner, c: Conn, raw: string | ArrayBuffer): void {
   const { gen } = c
-  const r = read(data)
-  if (r.is === 'fault') return fault(o, c, r.why)
-  if (r.is === 'ignored') return c.lane && o.step({ type: 'message', gen })
-  if (r.is === 'application') {
-    o.step({ type: 'message', gen })
+  const message = read(raw)
+  if (!message) return fault(o, c)
+  const { data, control: m } = message
+  if (m?.t === 'hello') {
+    c.lane ??= lane(m)
+    return o.step({ type: 'hello', gen, hello: m, protocol: c.protocol })
+  }
+  if (!m) {
+    // Whatever is not known is ignored, even before hello; it is a sign of life.
+    if (data !== undefined || c.lane) o.step({ type: 'message', gen })
     // A message before hello is a fault, and then the connection is over.
-    if (!c.abort.signal.aborted) o.message(r.data)
+    if (data !== undefined && !c.abort.signal.aborted) o.tell('message', data)
     return
   }
-  const m = r.control
-  if (m.t === 'hello') return hello(o, c, m)
   if (m.t === 'close') {
     c.announced = m.code
     c.shut = true
   }
-  if ('got' in m && c.lane && !acknowledge(c.lane, m.got)) return fault(o, c, 'more has arrived than was sent')
+  const news = c.lane && 'got' in m
+  if (news && !acknowledge(c.lane!, m.got)) return fault(o, c)
   o.step({ type: 'control', gen, control: m })
-  if (m.t === 'renewed') o.renewed(m.expires_in)
-  if ('got' in m) {
-    if (c.lane && !c.lane.sent.length) o.step({ type: 'settled', gen })
-    o.acknowledged()
-  }
-}
-
-function hello(o: Owner, c: Conn, m: Hello): void {
-  c.lane ??= lane(m, o.time())
-  o.step({ type: 'hello', gen: c.gen, hello: m, protocol: c.protocol })
+  if (m.t === 'renewed') o.tell('renewed', { expiresIn: m.expires_in })
+  if (news && !c.lane!.sent.length) o.step({ type: 'settled', gen })
 }
 
 /** Forgets a connection; what it still does is heard by nobody. */
 export function drop(c: Conn, { close: code, reason }: Ending): void {
   c.abort.abort()
   const s = c.socket as (WebSocket & { terminate?(): void }) | undefined
-  if (!s || s.readyState === 3) return
+  if (!s) return
   s.onopen = s.onmessage = s.onclose = null
   // The class of package ws throws an error that nobody hears.
   s.onerror = () => {}
-  const late = s.readyState === 2
-  if (!late) s.close(code === 1000 || code > 2999 ? code : 1000, reason)
+  const late = s.readyState > 1
+  s.close(code === 1000 || code > 2999 ? code : 1000, reason)
   // A peer that is gone does not answer a close; where that can be cut short, it does not hold up the process.
   if (late || code === 4900) s.terminate?.()
 }

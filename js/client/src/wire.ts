@@ -36,40 +36,43 @@ export type Control =
   | { t: 'long' }
   | { t: 'close'; code: string; got: number; retry_after?: number }
 
-/** One message from the door, read. What is `ignored` is of a later version of the protocol. */
-export type Read =
-  | { is: 'application'; data: Data }
-  | { is: 'control'; control: Control }
-  | { is: 'ignored' }
-  | { is: 'fault'; why: string }
+/** One message from the door, read: the application's, a control message, or nothing that this version knows. */
+export interface Read {
+  data?: Data
+  control?: Control
+}
 
 // The members of each type: $ text, # a number that is not negative, + a whole one; ? may be absent.
-const shapes = new Map(
-  Object.entries({
-    hello: 'id$ beat# idle# idle_counts$? expires_in#? ends_in# max_message+ messages_per_second#? bytes_per_second#?',
-    beat: 'got+',
-    renewed: 'expires_in#?',
-    'renew-refused': 'code$',
-    drain: 'spread# deadline#',
-    long: '',
-    close: 'code$ got+ retry_after#?',
-  }),
-)
+const shapes: Record<string, string> = {
+  hello: 'id$ beat# idle# idle_counts$? expires_in#? ends_in# max_message+ messages_per_second#? bytes_per_second#?',
+  beat: 'got+',
+  renewed: 'expires_in#?',
+  'renew-refused': 'code$',
+  drain: 'spread# deadline#',
+  long: '',
+  close: 'code$ got+ retry_after#?',
+}
 
 const maxControl = 4096
 const token = /^(?!sallyport)[!#$%&'*+.^`|~\w-]+$/
 
+/** The size of a message in bytes. */
+export function size(data: string | Uint8Array): number {
+  return (typeof data === 'string' ? new TextEncoder().encode(data) : data).length
+}
+
 /** What to offer in the handshake. Throws a `SyntaxError` DOMException if a subprotocol is none, is ours, or comes twice. */
 export function offer(protocols: readonly string[], ticket?: string): string[] {
   if (protocols.some((p, i) => !token.test(p) || protocols.indexOf(p) < i)) {
-    throw new DOMException('a subprotocol is no token, begins with "sallyport" or is given twice', 'SyntaxError')
+    throw new DOMException(`subprotocols: ${protocols}`, 'SyntaxError')
   }
   return [...(ticket ? [ticket] : []), ...protocols.map(p => `sallyport.v1~${p}`), 'sallyport.v1']
 }
 
 /** The application's subprotocol in the token that the door selected; undefined if `sallyport.v1` is not spoken. */
 export function shown(selected: string): string | undefined {
-  return selected === 'sallyport.v1' ? '' : selected.startsWith('sallyport.v1~') ? selected.slice(13) : undefined
+  const [spoken, app = ''] = /^sallyport\.v1(?:~(.*))?$/.exec(selected) ?? []
+  return spoken && app
 }
 
 /** An application message for the wire. */
@@ -81,39 +84,32 @@ export function wrap(data: string | Uint8Array): string | Uint8Array<ArrayBuffer
 }
 
 /** A control message for the wire. */
-export function control(message: { t: 'probe' } | { t: 'renew'; ticket: string } | { t: 'renew'; token: string }): string {
+export function control(message: { t: 'probe' } | { t: 'renew'; ticket?: string; token?: string }): string {
   return `\x01${JSON.stringify(message)}`
 }
 
-/** Reads a whole message from the door. */
-export function read(data: string | ArrayBuffer): Read {
-  if (typeof data !== 'string') {
-    return new Uint8Array(data)[0] === 0
-      ? { is: 'application', data: new Uint8Array(data, 1) }
-      : { is: 'fault', why: 'a binary message without its first byte' }
-  }
-  if (data[0] === '\0') return { is: 'application', data: data.slice(1) }
-  if (data[0] !== '\x01') return { is: 'fault', why: 'a text without its first byte' }
+/** Reads a whole message from the door; undefined if it breaks the protocol. */
+export function read(data: string | ArrayBuffer): Read | undefined {
+  if (typeof data !== 'string') return new Uint8Array(data)[0] === 0 ? { data: new Uint8Array(data, 1) } : undefined
+  const rest = data.slice(1)
+  if (data[0] === '\0') return { data: rest }
+  if (data[0] !== '\x01' || size(rest) > maxControl) return
+  let message: Control & Record<string, unknown>
   try {
-    return readControl(data.slice(1))
+    message = JSON.parse(rest)
   } catch {
-    return { is: 'fault', why: 'a control message that is no JSON' }
+    return
   }
-}
-
-function readControl(text: string): Read {
-  const fault: Read = { is: 'fault', why: 'a control message of the wrong shape' }
-  if (new TextEncoder().encode(text).length > maxControl) return fault
-  const message = JSON.parse(text)
-  if (typeof message?.t !== 'string') return fault
-  const shape = shapes.get(message.t)
-  if (shape === undefined) return { is: 'ignored' }
-  for (const [, name, kind, optional] of shape.matchAll(/(\w+)(.)(\??)/g)) {
+  const t: unknown = message?.t
+  if (typeof t !== 'string') return
+  if (!Object.hasOwn(shapes, t)) return {}
+  for (const [, name, kind, optional] of shapes[t]!.matchAll(/(\w+)(.)(\??)/g)) {
     const value = message[name!]
-    const fits = kind === '$' ? typeof value === 'string' : value >= 0 && (kind === '#' ? Number.isFinite : Number.isSafeInteger)(value)
-    if (!fits && !(optional && value === undefined)) return fault
+    if (optional && value === undefined) continue
+    const number = typeof value === 'number' && value >= 0 && value < Infinity && (kind === '#' || value % 1 === 0)
+    if (kind === '$' ? typeof value !== 'string' : !number) return
   }
-  return { is: 'control', control: message }
+  return { control: message }
 }
 
 /**
@@ -121,10 +117,9 @@ function readControl(text: string): Read {
  * code of its reason and what to do; undefined if the application did.
  */
 export function judge(close: number, reason: string, announced?: string): { code: string; act: Behaviour } | undefined {
-  const [title, code] = announced === undefined ? reason.split(';') : [undefined, announced]
-  const known = lookup(code ?? '')
-  if (known && (announced !== undefined || (known.close === close && known.title === title))) return { code: code!, act: known.act }
-  if (announced === undefined) return
-  const act = close === 4000 ? 'next-use' : close === 4001 ? 'reauth' : close === 1011 || (close > 4199 && close < 4300) ? 'later' : 'never'
-  return { code: announced, act }
+  const [title, code = ''] = reason.split(';')
+  const known = lookup(announced ?? code)
+  if (announced === undefined) return known && known.close === close && known.title === title ? { code, act: known.act } : undefined
+  const later = close === 1011 || (close > 4199 && close < 4300)
+  return { code: announced, act: known?.act ?? (close === 4000 ? 'next-use' : close === 4001 ? 'reauth' : later ? 'later' : 'never') }
 }

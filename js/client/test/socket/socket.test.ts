@@ -36,7 +36,9 @@ async function visit(options: SocketOptions, path = '/echo', protocols?: string 
 
 /** What the ticket of the scripted server says: its number, the gate and the Authorization of the request. */
 const tickets = (offered: string[]) =>
-  offered.filter(p => p.startsWith('sallyport.ticket.')).map(p => atob(p.slice(17).replaceAll('-', '+').replaceAll('_', '/')).replace(/^\d+ /, ''))
+  offered
+    .filter(p => p.startsWith('sallyport.ticket.'))
+    .map(p => atob(p.slice(17).replaceAll('-', '+').replaceAll('_', '/')).replace(/^\d+ /, ''))
 
 /** A socket that fails: its story, and the cause. */
 async function failure(options: SocketOptions, path = '/echo') {
@@ -123,12 +125,15 @@ test.each([
   ['a token cannot stand in a header', { token: 'a\r\nb' }, { code: 'ticket' }],
   ['a token alone cannot stand in a header', { ticket: undefined, token: 'a b' }, { code: 'ticket' }],
   ['a token function alone has none', { ticket: undefined, token: () => null }, { code: 'unauthenticated' }],
-] as [string, SocketOptions & { query?: string }, Partial<SallyportError>][])('fails as a handshake does: %s', async (_, { query, ...options }, want) => {
-  const f = await failure({ ticket: endpoint(query), ...options })
-  expect(f.told).toEqual(failed)
-  expect(f).toMatchObject(want)
-  expect(f.cause).toBeInstanceOf(SallyportError)
-})
+] as [string, SocketOptions & { query?: string }, Partial<SallyportError>][])(
+  'fails as a handshake does: %s',
+  async (_, { query, ...options }, want) => {
+    const f = await failure({ ticket: endpoint(query), ...options })
+    expect(f.told).toEqual(failed)
+    expect(f).toMatchObject(want)
+    expect(f.cause).toBeInstanceOf(SallyportError)
+  },
+)
 
 test('what a function throws is the cause', async () => {
   const error = new Error('of the application')
@@ -268,9 +273,12 @@ test('wss: and https: are good', () => {
   }
 })
 
-test.each(['sallyport', 'sallyport.v1', 'sallyport.ticket.abc', 'sallyportish'])('the subprotocol %s is not the application’s to offer', p => {
-  expect(thrown(() => new (dropIn())(at('/echo'), [p]))).toBe('DOMException SyntaxError')
-})
+test.each(['sallyport', 'sallyport.v1', 'sallyport.ticket.abc', 'sallyportish'])(
+  'the subprotocol %s is not the application’s to offer',
+  p => {
+    expect(thrown(() => new (dropIn())(at('/echo'), [p]))).toBe('DOMException SyntaxError')
+  },
+)
 
 test('the request is what the door wants', async () => {
   const requests: [string, RequestInit][] = []
