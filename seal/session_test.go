@@ -430,6 +430,27 @@ func TestAgreementRules(t *testing.T) {
 	}
 }
 
+// TestAgreementInsideAMessage: a long message does not hold fresh keys up.
+func TestAgreementInsideAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := shakeWith(t, Hybrid, nil, Options{})
+		time.Sleep(MinAgreement)
+		for _, part := range []string{"a", "b"} {
+			must(h.server.Open(must(h.client.Seal(nil, Text, true, []byte(part)))))
+			must(h.client.Open(must(h.server.Seal(nil, Binary, true, []byte(part)))))
+		}
+		must(h.server.Open(must(h.client.Offer(nil))))
+		must(h.client.Open(must(h.server.Reply(nil))))
+		must(h.server.Open(must(h.client.Reply(nil))))
+		for side, k := range []Kind{Text, Binary} {
+			r, err := h.ends()[1-side].Open(must(h.ends()[side].Seal(nil, k, false, []byte("c"))))
+			if err != nil || r.Kind != k || r.More || string(r.Data) != "c" {
+				t.Errorf("got %+v, %v", r, err)
+			}
+		}
+	})
+}
+
 func TestReplyWhenNothingIsDue(t *testing.T) {
 	h := shake(t, Classical, nil)
 	for _, s := range h.ends() {
