@@ -118,6 +118,35 @@ func TestErase_SR97(t *testing.T) {
 			t.Error("the schedule is left")
 		}
 	})
+	t.Run("a server that gets a wrong credential", func(t *testing.T) {
+		k := newKeyFor(t, Classical)
+		for name, spoil := range map[string]func(s *Server, record []byte) []byte{
+			"that does not open": func(_ *Server, record []byte) []byte { record[5] ^= 1; return record },
+			"of another kind":    func(s *Server, _ []byte) []byte { return sealAs(t, s, []byte{byte(Text), 0, 0}) },
+			"that is cut short":  func(s *Server, _ []byte) []byte { return sealAs(t, s, []byte{byte(Auth), 0, 1, 0}) },
+			"with a wrong proof": func(s *Server, _ []byte) []byte { return sealAs(t, s, wrongProof(t)) },
+			"that has parts":     func(s *Server, _ []byte) []byte { return sealAs(t, s, []byte{byte(Auth) | flagMore, 0, 4, 0, 0, 0, 0}) },
+		} {
+			c, hello, _ := NewClient(k.Entry(), place, Options{})
+			srv, answer, err := Accept(ringOf(t, k), place, hello, Options{Now: clockAt(epoch)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, record, err := c.Finish(answer, bearer, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := srv.session
+			spoiled := spoil(srv, record)
+			if _, cred, err := srv.Authenticate(spoiled); err == nil || cred != (Credential{}) {
+				t.Errorf("%s: accepted %+v", name, cred)
+			}
+			if slices.ContainsFunc(spoiled, func(b byte) bool { return b != 0 }) {
+				t.Errorf("%s: the opened credential is left in its buffer", name)
+			}
+			wantErased(t, s)
+		}
+	})
 	t.Run("a server that waits for a credential", func(t *testing.T) {
 		k := newKeyFor(t, Classical)
 		_, hello, _ := NewClient(k.Entry(), place, Options{})
@@ -310,4 +339,20 @@ func TestAuditBites(t *testing.T) {
 	if len(a.bad) != 1 {
 		t.Errorf("%d repetitions seen, want 1", len(a.bad))
 	}
+}
+
+// sealAs seals any inner plaintext as the client's next record to s.
+func sealAs(t *testing.T, s *Server, inner []byte) []byte {
+	t.Helper()
+	out := half{limits: defaultLimits, secret: s.session.in.secret}
+	if err := out.enter(); err != nil {
+		t.Fatal(err)
+	}
+	return sealRaw(&Session{out: out}, inner)
+}
+
+// wrongProof is the inner plaintext of a credential with the proof of another session.
+func wrongProof(t *testing.T) []byte {
+	data := must(authData(make([]byte, 32), bearer, newIdentity(t)))
+	return append([]byte{byte(Auth), byte(len(data) >> 8), byte(len(data))}, data...)
 }

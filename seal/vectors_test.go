@@ -153,6 +153,4 @@ var kindNames = []string{"filler", "text", "binary", "auth", "end", "offer", "an
 
 var credentialNames = []string{"none", "ticket", "token"}
 
-var proofNames = []string{"none", "Ed25519", "ES256"}
-
 func unix(t time.Time) int64 { return t.Unix() }
