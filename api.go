@@ -143,12 +143,16 @@ func (a *api) routes() {
 		}
 	}
 	if s := a.policy.config.Sealing; s != nil {
-		get(sealDocument, func(w http.ResponseWriter, _ *http.Request) error {
+		get(sealDocument, func(w http.ResponseWriter, r *http.Request) error {
+			document := s.document(r.Host)
+			if len(document) == 0 {
+				return deny.Because(deny.HTTPNotFound, errors.New("no key document for this host"))
+			}
 			w.Header().Set("Content-Type", "application/octet-stream")
 			w.Header().Set("Cache-Control", "public, max-age=300")
 			w.Header().Set("Access-Control-Allow-Origin", "*") // public, and signed
 			w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
-			_, err := w.Write(s.Document)
+			_, err := w.Write(document)
 			return err
 		})
 	}

@@ -179,7 +179,7 @@ func fill(g Gate, c *Config, doorOrigin *origin.Policy) (*gate, error) {
 	if g.Route == nil {
 		errs = append(errs, errors.New("no route"))
 	}
-	if g.Seal != SealOff && (c.Sealing == nil || c.Sealing.Ring == nil || len(c.Sealing.Document) == 0) {
+	if g.Seal != SealOff && (c.Sealing == nil || c.Sealing.Ring == nil || len(c.Sealing.Document) == 0 && len(c.Sealing.Documents) == 0) {
 		errs = append(errs, errors.New("a seal without Config.Sealing"))
 	}
 	if g.Seal == SealRequired && g.HTTP != nil {

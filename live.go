@@ -119,7 +119,7 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 	}
 	d.observe(Event{
 		Kind: Admitted, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address,
-		Identity: v.id, Status: http.StatusSwitchingProtocols, Lasted: time.Since(v.began),
+		Identity: v.id, Status: http.StatusSwitchingProtocols, Lasted: time.Since(v.began), Sealed: c.Sealed(),
 	})
 	func() {
 		defer c.survive()

@@ -194,7 +194,7 @@ func (v *visit) observe(err error, status int) {
 	}
 	v.door.observe(Event{
 		Kind: Refused, Gate: gate, Path: rawPath(v.r), Origin: v.originSent(), Address: v.address, Identity: v.id,
-		Reason: deny.Of(err), Cause: err, Status: status, Lasted: time.Since(v.began),
+		Reason: deny.Of(err), Cause: err, Status: status, Lasted: time.Since(v.began), Sealed: v.seals != "",
 	})
 }
 

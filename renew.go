@@ -50,7 +50,7 @@ func (d *Door) renew(c *Conn, id auth.Identity) error {
 	if reason := c.Reason(); reason != 0 {
 		return deny.Because(reason, nil)
 	}
-	d.observe(Event{Kind: Renewed, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: id})
+	d.observe(Event{Kind: Renewed, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: id, Sealed: c.Sealed()})
 	return nil
 }
 
@@ -140,7 +140,7 @@ func (c *Conn) noteRefusal(err error) {
 	if c.Reason() == 0 {
 		c.door.observe(Event{
 			Kind: Refused, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: c.Identity(),
-			Reason: deny.Of(err), Cause: err,
+			Reason: deny.Of(err), Cause: err, Sealed: c.Sealed(),
 		})
 	}
 }

@@ -35,8 +35,33 @@ const (
 // Sealing is what a door seals with. A reload with another ring rotates keys:
 // open connections live on.
 type Sealing struct {
-	Ring     *seal.Ring
-	Document []byte // signed; served at /.well-known/sallyport-seal
+	Ring *seal.Ring
+
+	// Document is the signed list of sealing keys, served at
+	// /.well-known/sallyport-seal to whoever asks for another host than those of
+	// Documents. May be nil, if Documents are not: others then get 404.
+	Document []byte
+
+	// Documents are those of doors with several names, by authority as the client
+	// sees it: "app.example.com:443", lower case, always with the port.
+	Documents map[string][]byte
+}
+
+// document is the one for a host that was asked for; nil if there is none.
+func (s *Sealing) document(host string) []byte {
+	if d, ok := s.Documents[authorityOf(host)]; ok {
+		return d
+	}
+	return s.Document
+}
+
+// authorityOf is a Host with its port, as clients name it to the seal.
+func authorityOf(host string) string {
+	authority := strings.ToLower(host)
+	if _, _, err := net.SplitHostPort(authority); err != nil {
+		authority = net.JoinHostPort(strings.Trim(authority, "[]"), "443")
+	}
+	return authority
 }
 
 // sealDocument is where the signed list of sealing keys is.
@@ -236,11 +261,7 @@ const maxHello = seal.MaxRecord
 
 // sealContext is where the connection goes, as the door sees it.
 func (v *visit) sealContext() seal.Context {
-	authority := strings.ToLower(v.r.Host)
-	if _, _, err := net.SplitHostPort(authority); err != nil {
-		authority = net.JoinHostPort(strings.Trim(authority, "[]"), "443")
-	}
-	return seal.Context{Token: v.seals, Authority: authority, Target: v.r.RequestURI, Origin: v.r.Header.Get("Origin")}
+	return seal.Context{Token: v.seals, Authority: authorityOf(v.r.Host), Target: v.r.RequestURI, Origin: v.r.Header.Get("Origin")}
 }
 
 // receive waits for one binary message.

@@ -403,6 +403,28 @@ func TestSealedDocumentIsServed(t *testing.T) {
 	})
 }
 
+func TestSealedDocumentOfEachName(t *testing.T) {
+	change := func(c *sallyport.Config) {
+		c.Origin.Hosts = []string{"app.example.com", "app.example.com:8443", "[::1]", "other.example.com"}
+		c.Sealing = &sallyport.Sealing{Ring: c.Sealing.Ring, Documents: map[string][]byte{
+			"app.example.com:443": []byte("one"), "app.example.com:8443": []byte("two"), "[::1]:443": []byte("three"),
+		}}
+	}
+	sealedBubble(t, sallyport.SealOffered, change, func(t *testing.T, door *sallyport.Door, s *sallyporttest.Server, k sealingKeys) {
+		for host, want := range map[string]string{
+			"app.example.com": "one", "APP.example.com:443": "one", "app.example.com:8443": "two", "[::1]": "three", "other.example.com": "",
+		} {
+			r, _ := http.NewRequest("GET", "https://"+host+"/.well-known/sallyport-seal", nil)
+			r.RequestURI = r.URL.Path
+			w := &recorder{header: http.Header{}}
+			door.ServeHTTP(w, r)
+			if want == "" && w.status != http.StatusNotFound || want != "" && string(w.body) != want {
+				t.Errorf("%s: got %d %q, want %q", host, w.status, w.body, want)
+			}
+		}
+	})
+}
+
 type recorder struct {
 	header http.Header
 	status int
