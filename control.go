@@ -91,7 +91,7 @@ func (c owner) gather(ev ws.Event) {
 	if ev.Last {
 		whole = 1
 	}
-	if !c.spend(whole, len(ev.Data)) {
+	if c.sealed == nil && !c.spend(whole, len(ev.Data)) {
 		return
 	}
 	if ev.First && ev.Last {

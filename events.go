@@ -31,7 +31,7 @@ func (c owner) Data(ev ws.Event) {
 		whole = 1
 		c.messages.Add(1)
 	}
-	if !c.spend(whole, len(ev.Data)) {
+	if c.sealed == nil && !c.spend(whole, len(ev.Data)) {
 		return
 	}
 	if c.parts != nil {

@@ -133,9 +133,13 @@ func (c owner) unseal(ev *ws.Event) bool {
 		}
 		record, s.record = s.record, nil
 	}
+	size := len(record)
 	r, err := s.session.Open(record)
 	if err != nil {
 		c.End(sealReason(err), err)
+		return false
+	}
+	if !c.spend(1, size) { // whatever it holds
 		return false
 	}
 	switch r.Kind {
@@ -148,7 +152,6 @@ func (c owner) unseal(ev *ws.Event) bool {
 	case seal.End:
 		s.code, s.reason = r.Code, r.Reason
 	}
-	c.spend(1, len(record))
 	return false
 }
 
@@ -315,9 +318,10 @@ func (v *visit) refuseSealed(err error) {
 			}
 		}
 		b.session.Erase()
-		text = ""
+		link.Farewell(b.socket, ws.AppendClose(last, ws.Server, 1000, ""))
+		return
 	}
-	link.Farewell(b.socket, ws.AppendClose(last, ws.Server, reason.Close(), text))
+	link.Farewell(b.socket, ws.AppendClose(nil, ws.Server, reason.Close(), text))
 }
 
 // presented is the handshake with the credential that came inside the seal. On a
@@ -393,9 +397,9 @@ func (c *Conn) Sealed() bool { return c.seals != "" }
 func (g *gate) bound(id auth.Identity, key string) error {
 	switch {
 	case id.Key != "" && id.Key != key:
-		return deny.Because(deny.AuthInvalid, errors.New("bound to a key that was not proven"))
+		return deny.Because(deny.SealUnbound, errors.New("bound to a key that was not proven"))
 	case g.Seal == SealRequired && !g.AllowUnbound && id.Key == "" && id.Subject != "":
-		return deny.Because(deny.AuthInvalid, fmt.Errorf("bound to no key, which %s wants", g.Path))
+		return deny.Because(deny.SealUnbound, fmt.Errorf("bound to no key, which %s wants", g.Path))
 	}
 	return nil
 }

@@ -221,8 +221,8 @@ func (l *Link) Leave(code uint16, reason string) {
 	l.out.leave(l.goodbye(code, reason))
 }
 
-// goodbye is a close frame. Under a seal it has a code only: what is certain is
-// said inside.
+// goodbye is a close frame. Under a seal it has no text: what is certain is said
+// inside.
 func (l *Link) goodbye(code uint16, reason string) []byte {
 	if l.config.Seal == nil {
 		return ws.AppendClose(nil, l.config.Role, code, reason)

@@ -38,6 +38,10 @@ func (o *outbox) seal(dst, frames []byte) ([]byte, error) {
 		if op != ws.Continuation {
 			o.sealing = op
 		}
+		if !fin && len(payload) == 0 { // says nothing
+			frames = rest
+			continue
+		}
 		var record []byte
 		if record, err = l.config.Seal.Seal(nil, o.sealing, !fin, unmasked(head, payload)); err == nil {
 			dst = ws.AppendFrame(dst, l.config.Role, true, ws.Binary, record)
@@ -58,7 +62,8 @@ func (o *outbox) due(dst []byte) ([]byte, error) {
 }
 
 // sealEnd appends the announcement, unless a message was cut off, and the sealed
-// end. A seal that cannot go on says nothing.
+// end, behind which the close frame tells nothing. A seal that cannot go on says
+// nothing, and the close frame stays.
 func (o *outbox) sealEnd(dst []byte) []byte {
 	l := o.link
 	if o.announce != nil && !o.cutOff {
@@ -68,6 +73,7 @@ func (o *outbox) sealEnd(dst []byte) []byte {
 	}
 	if record, err := l.config.Seal.End(nil, o.code, o.reason); err == nil {
 		dst = ws.AppendFrame(dst, l.config.Role, true, ws.Binary, record)
+		o.last = ws.AppendClose(nil, l.config.Role, 1000, "")
 	}
 	return dst
 }

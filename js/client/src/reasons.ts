@@ -37,6 +37,7 @@ export type Code =
   | 'ws.utf8'
   | 'seal.required'
   | 'seal.keys'
+  | 'seal.unbound'
   | 'seal.handshake'
   | 'seal.broken'
   | 'seal.limit'
@@ -78,7 +79,12 @@ export interface Reason {
 const table: [act: Behaviour, close: number, title: string, codes: string][] = [
   ['next-use', 4000, 'Idle timeout', 'guard.idle'],
   ['never', 4001, 'Unauthorized', 'origin.untrusted auth.in-url seal.required'],
-  ['reauth', 4001, 'Unauthorized', 'auth.missing auth.invalid auth.expired auth.ticket-used auth.signed-out auth.revoked policy.changed'],
+  [
+    'reauth',
+    4001,
+    'Unauthorized',
+    'auth.missing auth.invalid auth.expired auth.ticket-used auth.signed-out auth.revoked policy.changed seal.unbound',
+  ],
   ['later', 4207, 'Try again later', 'auth.unavailable'],
   ['later', 4200, 'Restarting', 'drain'],
   ['later', 4201, 'Too slow', 'guard.slow'],
@@ -101,11 +107,11 @@ const table: [act: Behaviour, close: number, title: string, codes: string][] = [
   ['never', 1002, 'Protocol error', 'ws.protocol seal.malformed control.malformed'],
   ['never', 1003, 'Unsupported data', 'ws.unsupported'],
   ['never', 1007, 'Invalid UTF-8', 'ws.utf8'],
-  ['later', 4230, 'Sealing key unknown', 'seal.keys'],
+  ['reauth', 4230, 'Sealing keys changed', 'seal.keys'],
   ['later', 4231, 'Seal failed', 'seal.handshake'],
   ['later', 4232, 'Seal broken', 'seal.broken'],
-  ['later', 4233, 'Seal used up', 'seal.limit'],
-  ['later', 4234, 'Seal cut off', 'seal.truncated'],
+  ['later', 4233, 'Seal spent', 'seal.limit'],
+  ['later', 4234, 'Cut short', 'seal.truncated'],
   ['never', 1009, 'Too big', 'guard.too-big'],
   ['never', 1002, 'Bad request', 'http.malformed http.path http.body http.ticket-alone'],
   ['never', 1002, 'Misdirected request', 'http.host'],
