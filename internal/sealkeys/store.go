@@ -1,205 +1,131 @@
 package sealkeys
 
 import (
-	"bytes"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
-
-	"github.com/sallyport/sallyport/internal/strictjson"
-	"github.com/sallyport/sallyport/seal"
 )
 
-// Names in the folder.
 const (
-	identityFile = "identity.pem"
-	ringFile     = "ring.json"
-	maxFile      = 512 << 10
+	lockFile = "lock"
+	maxFile  = 512 << 10 // bytes; 16 documents of 16 KiB in base64 fit
+	lockWait = 10 * time.Second
 )
 
-// stored is ring.json.
-type stored struct {
-	Version     int               `json:"version"` // 1
-	Generation  uint32            `json:"generation"`
-	Issued      int64             `json:"issued"` // Unix seconds
-	Authorities []string          `json:"authorities"`
-	Suites      []seal.Suite      `json:"suites"`
-	Keys        []storedKey       `json:"keys"`
-	Documents   map[string][]byte `json:"documents"`
-}
+var (
+	// ErrExposed says that other users may read or write the folder or a file.
+	ErrExposed = errors.New("open to other users")
 
-type storedKey struct {
-	Suite   seal.Suite `json:"suite"`
-	Private []byte     `json:"private"`
-	From    int64      `json:"not_before"`
-	Until   int64      `json:"not_after"`
-}
+	// ErrLocked says that somebody else was changing the keys for 10 s.
+	ErrLocked = errors.New("somebody else is changing the sealing keys")
+)
 
-// Load reads the set in dir. The error wraps fs.ErrNotExist if there is none.
-func Load(dir string) (*Set, error) {
-	raw, err := readPrivate(filepath.Join(dir, ringFile))
-	if err != nil {
-		return nil, err
+// Locked makes the folder if there is none, and calls change while nobody else
+// changes its keys. It waits 10 s for that.
+func Locked(dir string, change func() error) error {
+	if err := makeDir(dir); err != nil {
+		return err
 	}
-	defer clear(raw)
-	s, err := parse(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, ringFile), err)
-	}
-	return s, nil
-}
-
-// parse reads ring.json strictly: no unknown or doubled names, nothing behind.
-func parse(raw []byte) (*Set, error) {
-	if err := strictjson.Check(raw); err != nil {
-		return nil, err
-	}
-	var in stored
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&in); err != nil {
-		return nil, err
-	}
-	if in.Version != 1 {
-		return nil, fmt.Errorf("version %d is unknown", in.Version)
-	}
-	s, err := New(in.Authorities, in.Suites)
-	if err != nil {
-		return nil, err
-	}
-	if len(in.Keys) > seal.MaxKeys || len(in.Documents) > len(s.Authorities) {
-		return nil, errors.New("more keys or documents than there can be")
-	}
-	s.Generation, s.Issued, s.Documents = in.Generation, time.Unix(in.Issued, 0), in.Documents
-	for _, k := range in.Keys {
-		key, err := seal.ParseKey(k.Suite, k.Private, time.Unix(k.From, 0), time.Unix(k.Until, 0))
-		clear(k.Private)
-		if err != nil {
-			return nil, err
+	path := filepath.Join(dir, lockFile)
+	for end := time.Now().Add(lockWait); ; time.Sleep(50 * time.Millisecond) {
+		unlock, err := lock(path)
+		if err == nil {
+			return errors.Join(change(), unlock())
 		}
-		s.Keys = append(s.Keys, key)
-	}
-	return s, nil
-}
-
-// Save writes s to dir, which is made if it does not exist. The file changes as
-// a whole or not at all.
-func Save(dir string, s *Set) error {
-	out := stored{
-		Version: 1, Generation: s.Generation, Issued: s.Issued.Unix(), Authorities: s.Authorities, Suites: s.Suites, Documents: s.Documents,
-	}
-	for _, k := range s.Keys {
-		private, err := k.Private()
-		if err != nil {
-			return fmt.Errorf("seal keys: %w", err)
+		if !errors.Is(err, ErrLocked) {
+			return fmt.Errorf("%s: %w", path, err)
 		}
-		defer clear(private)
-		e := k.Entry()
-		out.Keys = append(out.Keys, storedKey{e.Suite, private, e.NotBefore.Unix(), e.NotAfter.Unix()})
+		if time.Now().After(end) {
+			return fmt.Errorf("%s: %w", path, err)
+		}
 	}
-	raw, err := json.MarshalIndent(out, "", " ")
-	if err != nil {
-		return fmt.Errorf("seal keys: %w", err)
-	}
-	defer clear(raw)
-	return writePrivate(dir, ringFile, append(raw, '\n'))
 }
 
-// LoadIdentity reads the identity in dir. The error wraps fs.ErrNotExist if it is
-// kept elsewhere.
-func LoadIdentity(dir string) (ed25519.PrivateKey, error) {
-	return ReadIdentity(filepath.Join(dir, identityFile))
-}
-
-// ReadIdentity reads an identity from a file that only its owner can read.
-func ReadIdentity(path string) (ed25519.PrivateKey, error) {
-	raw, err := readPrivate(path)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(raw)
-	block, rest := pem.Decode(raw)
-	if block == nil || block.Type != "PRIVATE KEY" || len(bytes.TrimSpace(rest)) > 0 {
-		return nil, fmt.Errorf("%s: not one PEM block PRIVATE KEY", path)
-	}
-	defer clear(block.Bytes)
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	identity, ok := key.(ed25519.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%s: an identity is an Ed25519 key", path)
-	}
-	return identity, nil
-}
-
-// CreateIdentity makes an identity in dir. It fails if there is one.
-func CreateIdentity(dir string) (ed25519.PrivateKey, error) {
-	return WriteIdentity(filepath.Join(dir, identityFile))
-}
-
-// WriteIdentity makes an identity in a file of its own. It fails, wrapping
-// fs.ErrExist, if the file exists: an identity that is lost takes its pin along.
-func WriteIdentity(path string) (ed25519.PrivateKey, error) {
-	if _, err := os.Lstat(path); err == nil {
-		return nil, fmt.Errorf("%s: %w", path, fs.ErrExist)
-	}
-	_, identity, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("seal keys: %w", err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(identity)
-	if err != nil {
-		return nil, fmt.Errorf("seal keys: %w", err)
-	}
-	defer clear(der)
-	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	defer clear(text)
-	return identity, writePrivate(filepath.Dir(path), filepath.Base(path), text)
-}
-
-// readPrivate reads a regular file that nobody else can read.
-func readPrivate(path string) ([]byte, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s: open to other users (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
-	case info.Size() > maxFile:
-		return nil, fmt.Errorf("%s: %d bytes; at most %d", path, info.Size(), maxFile)
-	}
-	return os.ReadFile(path)
-}
-
-// writePrivate replaces a file as a whole, and waits for the disk.
-func writePrivate(dir, name string, data []byte) error {
+// makeDir makes a folder that nobody else can read.
+func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	return checkDir(dir)
+}
+
+func checkDir(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s: not a directory", dir)
+	}
+	return private(dir, info, "700")
+}
+
+func private(path string, info fs.FileInfo, mode string) error {
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // there are no such modes
+		return fmt.Errorf("%s: %w (mode %04o): chmod %s %s", path, ErrExposed, info.Mode().Perm(), mode, path)
+	}
+	return nil
+}
+
+// readPrivate reads a regular file that nobody else can read. The caller erases
+// what it returns.
+func readPrivate(path string) ([]byte, error) {
+	named, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !named.Mode().IsRegular() { // before it is opened: a pipe would block
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !os.SameFile(named, info) {
+		return nil, fmt.Errorf("%s: changed while it was opened", path)
+	}
+	if err := private(path, info, "600"); err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%s: %d bytes; at most %d", path, info.Size(), maxFile)
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
+}
+
+// writePrivate writes a file, which appears as a whole, and waits for the disk.
+// Without replace it fails, wrapping fs.ErrExist, if the name is taken.
+func writePrivate(dir, name string, data []byte, replace bool) error {
+	path := filepath.Join(dir, name)
 	f, err := os.CreateTemp(dir, "."+name+"-*") // 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // fails once it has its name
+	defer os.Remove(f.Name()) // fails if it was renamed
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
+	if replace {
+		err = os.Rename(f.Name(), path)
+	} else if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("%s: %w", path, fs.ErrExist)
+	}
+	if err != nil || runtime.GOOS == "windows" { // which cannot sync a directory
 		return err
 	}
 	d, err := os.Open(dir)
