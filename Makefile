@@ -2,7 +2,7 @@
 GO ?= go
 FUZZTIME ?= 60s
 
-.PHONY: run build test test-go test-e2e lint fuzz soak mutants requirements vuln generate
+.PHONY: run build test test-go test-e2e test-js test-examples test-runtimes lint restart restart-small fuzz soak mutants requirements vuln generate
 
 run: build ## the demo on https://localhost:8443; make run ARGS='--port 9443'
 	@bin/sallyport demo $(ARGS)
@@ -10,8 +10,8 @@ run: build ## the demo on https://localhost:8443; make run ARGS='--port 9443'
 build: ## bin/sallyport
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/sallyport ./cmd/sallyport
 
-test: lint test-go requirements test-e2e ## everything but long runs
-	@echo "make test: vet, staticcheck, Go tests under -race, requirements and end-to-end tests passed"
+test: lint test-go requirements test-e2e test-js test-examples restart-small ## everything but long runs
+	@echo "make test: vet, staticcheck, Go tests under -race, requirements, end-to-end tests, JavaScript, examples and a small rolling restart passed"
 
 lint:
 	$(GO) vet ./...
@@ -22,6 +22,21 @@ test-go:
 
 test-e2e:
 	./test/e2e/run
+
+test-js: ## types, lint, tests, sizes, the packed package, real servers
+	./js/test
+
+test-examples:
+	./examples/test
+
+test-runtimes: ## the JavaScript suites in Node 22, 24 and 26, Bun and Deno; downloads 800 MB
+	./js/runtimes/run
+
+restart: ## replace two servers under the feet of 2,000 clients
+	./test/restart/run
+
+restart-small:
+	./test/restart/run -small
 
 fuzz: ## FUZZTIME for each fuzz target
 	./test/fuzz

@@ -202,6 +202,29 @@ func TestUnknown(t *testing.T) {
 	}, echo)
 }
 
+// TestUnknownIsTakenFirst: while the application has not taken what is unknown,
+// nothing more can become so.
+func TestUnknownIsTakenFirst(t *testing.T) {
+	bubble(t, func(t *testing.T, d *fakeDoor, o Options) {
+		var took time.Time
+		o.OnUnknown = func([]Message) {
+			time.Sleep(10 * time.Second)
+			took = time.Now()
+		}
+		c := newClient(t, o)
+		mustSend(t, c, "a")
+		time.Sleep(5 * time.Second)
+		if c.State().Status != Open {
+			t.Errorf("got %+v", c.State())
+		}
+		mustSend(t, c, "b")
+		if took.IsZero() || time.Since(took) > time.Second {
+			t.Errorf("b was sent before a was taken, or late: %s", took)
+		}
+		closeClient(t, c)
+	}, func(v *visitor) { v.welcome(""); v.receive() }, echo)
+}
+
 func TestDrain(t *testing.T) {
 	bubble(t, func(t *testing.T, d *fakeDoor, o Options) {
 		var j journal

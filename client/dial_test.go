@@ -250,6 +250,12 @@ func TestEndings(t *testing.T) {
 		{"by a broken frame", false, func(v *visitor) { v.raw([]byte{0xff, 0xff}) }, CloseError{Code: 1002, Text: "a reserved bit is set", Local: true}},
 		{"by a message without its first byte", false, func(v *visitor) { v.raw(ws.AppendFrame(nil, ws.Server, true, ws.Text, nil)) },
 			CloseError{Code: CodeProtocol, Local: true}},
+		{"by a control message that is binary", false, func(v *visitor) {
+			v.raw(ws.AppendFrame(nil, ws.Server, true, ws.Binary, []byte("\x01"+`{"t":"beat","got":0}`)))
+		}, CloseError{Code: CodeProtocol, Local: true}},
+		{"by a control message that does not end", false, func(v *visitor) {
+			v.raw(ws.AppendFrame(nil, ws.Server, false, ws.Text, []byte("\x01"+strings.Repeat(" ", 4096))))
+		}, CloseError{Code: CodeProtocol, Local: true}},
 		{"by a second hello", false, func(v *visitor) { v.raw(helloFrame("")) }, CloseError{Code: CodeProtocol, Local: true}},
 		{"by a count of what was not sent", false, func(v *visitor) { v.control(`{"t":"beat","got":1}`) }, CloseError{Code: CodeProtocol, Local: true}},
 		{"by a message that is too large", false, func(v *visitor) { v.send(ws.Binary, strings.Repeat("x", 1001)) },

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -363,7 +365,9 @@ func TestTLS_SR01_SR03(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewTLSServer(door)
+	server := httptest.NewUnstartedServer(door)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the clients break off as they should
+	server.StartTLS()
 	defer server.Close()
 	defer door.Drain(context.Background())
 	roots := server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs

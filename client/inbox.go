@@ -62,16 +62,23 @@ func (b *inbox) forget(c *Conn) {
 	delete(b.feeds, c)
 }
 
-// end is what receive returns once the queue is empty. The first one counts; nil
-// begins anew.
+// end is what receive returns once the queue is empty. The first one counts.
 func (b *inbox) end(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err == nil || b.err == nil {
+	if b.err == nil {
 		b.err = err
 	}
 	b.makeRoom()
 	b.signal()
+}
+
+// begin takes an end back: there is more to come.
+func (b *inbox) begin() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.err = nil
+	b.full = b.size >= b.limit
 }
 
 func (b *inbox) makeRoom() {

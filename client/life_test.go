@@ -272,8 +272,8 @@ func TestWindow(t *testing.T) {
 		for _, m := range end.Unknown {
 			got = append(got, m.ID+string(m.Data))
 		}
-		if !slices.Equal(got, []string{"3d", "4e"}) {
-			t.Errorf("unknown: %q", got)
+		if !slices.Equal(got, []string{"3d", "4e"}) || end.Code != 1006 {
+			t.Errorf("unknown: %q, after %v", got, end)
 		}
 		closeConn(t, c)
 	}, func(v *visitor) {
@@ -367,6 +367,24 @@ func TestLate(t *testing.T) {
 	if dead, _, at := p.next(now+probeWait, s); dead || at != s.heard+35*time.Second {
 		t.Errorf("dead %t, next look at %s", dead, at)
 	}
+}
+
+// TestStopped: a program that was stopped for a minute asks before it gives up.
+func TestStopped(t *testing.T) {
+	bubble(t, func(t *testing.T, d *fakeDoor, o Options) {
+		c := d.connect(o)
+		time.Sleep(2 * time.Minute)
+		c.mu.Lock() // as if nothing had run for a minute
+		c.heard.Store(int64(c.now() - time.Minute))
+		c.due = c.now() - 30*time.Second
+		c.watch()
+		c.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		if c.ended.Load() != nil {
+			t.Errorf("it ended: %v", c.ended.Load())
+		}
+		closeConn(t, c)
+	}, echo)
 }
 
 func TestBackoff(t *testing.T) {

@@ -213,7 +213,7 @@ func (c *Client) noteState() {
 		c.inbox.end(s.Err)
 	case Closed:
 	default:
-		c.inbox.end(nil)
+		c.inbox.begin()
 	}
 	c.bell.ring()
 	if c.plan.OnState == nil {

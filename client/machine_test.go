@@ -290,6 +290,9 @@ func TestMachine_SR60(t *testing.T) {
 			d.wake(2 * time.Hour) // what the server asked for is over
 			d.pass(500 * time.Millisecond)
 			d.want(Opening, "connect 9 connect")
+			d.fail(9, errors.New("no network"))
+			d.pass(250 * time.Millisecond)
+			d.want(Opening, "connect 10 connect")
 		}},
 		{"wake: a short sleep does not end what the server asked for", func(d *driver) {
 			d.connect()

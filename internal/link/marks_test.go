@@ -2,6 +2,7 @@ package link_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -260,4 +261,27 @@ func judge(t *testing.T, b []byte, sent []string, script []byte) {
 			message = nil
 		}
 	}
+}
+
+func TestAnAnswerIsNotLostBehindAFullQueue_SR75(t *testing.T) {
+	marked(t, 64<<20, func(t *testing.T, l *link.Link, far net.Conn) {
+		big := strings.Repeat("x", 1<<20)
+		if err := l.Send(ws.Text, []byte(big)); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Send(ws.Text, []byte("more")); !errors.Is(err, link.ErrFull) {
+			t.Fatalf("the queue is not full: %v", err)
+		}
+		if err := l.Insert(ours("renewed")); err != nil {
+			t.Errorf("an answer was refused: %v", err)
+		}
+		full := false
+		for range 500 {
+			full = full || errors.Is(l.Insert(ours("beat beat beat")), link.ErrFull)
+		}
+		if !full {
+			t.Error("there is no bound")
+		}
+		l.Close(1000, "")
+	})
 }

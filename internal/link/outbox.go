@@ -43,13 +43,10 @@ type outbox struct {
 	announce []byte     // goes before last, unless a message was cut off
 	last     []byte     // goes after all else: the close frame
 	queue    []segment
-	code     uint16 // of the close frame, and its text: for the sealed end
-	reason   string
-	owes     bool      // the sealer has a record to send
-	sealing  ws.Opcode // of the message being sealed
-	between  []byte    // frames that wait for the end of the message being queued, at most maxBetween
-	queued   int       // bytes in queue, and of the segment being written
-	answer   []byte    // pongs that wait, at most maxPongs and one
+	between  []byte // frames that wait for the end of the message being queued, at most maxBetween
+	beyond   int    // bytes inserted since the queue was full
+	queued   int    // bytes in queue, and of the segment being written
+	answer   []byte // pongs that wait, at most maxPongs and one
 	started  bool
 	writing  bool // the goroutine exists
 	finished bool // nothing more is accepted
@@ -63,6 +60,12 @@ type outbox struct {
 	until    time.Time // of the reset, once a stop has come
 	above    bool
 	room     chan struct{} // closed when above becomes false; nil if nobody waits
+
+	// Of a link that seals.
+	code    uint16 // of the close frame, and its text: for the sealed end
+	reason  string
+	owes    bool      // the sealer has a record to send
+	sealing ws.Opcode // of the message being sealed
 }
 
 func (o *outbox) makeRoom() {

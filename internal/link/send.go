@@ -114,15 +114,21 @@ func appendFrame(dst []byte, role ws.Role, fin bool, op ws.Opcode, mark, data []
 }
 
 // Insert queues frames of whole messages: at once, or behind the message that
-// is being queued, where 4 KiB may wait.
+// is being queued, where 4 KiB may wait. 4 KiB are also accepted when the queue is
+// full: an answer must not be lost for that.
 func (l *Link) Insert(frames []byte) error {
 	o := &l.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.between)+len(frames) > maxBetween {
+	if o.queued < maxQueue {
+		o.beyond = 0
+	} else {
+		o.beyond += len(frames)
+	}
+	if len(o.between)+len(frames) > maxBetween || o.beyond > maxBetween {
 		return ErrFull
 	}
-	if err := o.accept(len(frames), true); err != nil {
+	if err := o.accept(len(frames), false); err != nil {
 		return err
 	}
 	o.insert(frames)

@@ -126,9 +126,9 @@ describe('the tour of the demo', () => {
       ${lines}
       const { from, text } = await heard
       await client.close()
-      return { from, text, state: client.state }
+      return { from, text, state: client.state.code }
     })()`)
-    assert.deepEqual(heard, { from: 'bob', text: 'hello', state: { status: 'closed', code: 'closed' } })
+    assert.deepEqual(heard, { from: 'bob', text: 'hello', state: 'closed' })
 
     const bare = await text(page, 'code-bare')
     assert.equal(bare.trim().split('\n').length, 5)

@@ -41,7 +41,8 @@ describe('SR-93 AT-69 secrets of the whole run', () => {
   const heads = index(secrets)
   const files = [...read('logs', /^(door|demo|nginx)/), ...read('seen', /./)]
 
-  test('there were some, and there is something to search', () => {
+  const demoOnly = files.length > 0 && files.every(([name]) => name.startsWith('logs/demo')) // which writes no access log
+  test('there were some, and there is something to search', { skip: demoOnly && 'only the demo ran' }, () => {
     assert.ok(secrets.length >= 1, `${secrets.length} secrets`)
     assert.ok(files.length >= 1)
     const all = files.map(([, text]) => text).join('\n')

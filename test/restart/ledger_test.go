@@ -133,8 +133,8 @@ func TestGaps(t *testing.T) {
 // A stampede must be seen, and chance must be let alone.
 func TestUnfair(t *testing.T) {
 	began := time.Now()
-	move := func(at func(i int) time.Duration) stage {
-		st := stage{title: "drain of A", began: began, window: 10 * time.Second, before: 1000}
+	move := func(late time.Duration, at func(i int) time.Duration) stage {
+		st := stage{title: "drain of A", began: began, window: 10 * time.Second, before: 1000, late: late}
 		for i := range st.before {
 			st.moments = append(st.moments, moment{at: began.Add(time.Second + at(i))})
 		}
@@ -144,14 +144,18 @@ func TestUnfair(t *testing.T) {
 		name string
 		at   func(i int) time.Duration
 		want string
+		late time.Duration
 	}{
-		{"spread evenly", func(i int) time.Duration { return time.Duration(i) * 10 * time.Millisecond }, ""},
-		{"all at once", func(int) time.Duration { return 0 }, "1000 moved in part 1 of 10"},
-		{"in the second half", func(i int) time.Duration { return 5*time.Second + time.Duration(i)*5*time.Millisecond }, "0 moved in part 1"},
-		{"too late", func(i int) time.Duration { return time.Duration(i) * 15 * time.Millisecond }, "moved within the window"},
+		{"spread evenly", func(i int) time.Duration { return time.Duration(i) * 10 * time.Millisecond }, "", 0},
+		{"all at once", func(int) time.Duration { return 0 }, "1000 moved in part 1 of 10", 0},
+		{"in the second half", func(i int) time.Duration { return 5*time.Second + time.Duration(i)*5*time.Millisecond }, "0 moved in part 1", 0},
+		{"too late", func(i int) time.Duration { return time.Duration(i) * 15 * time.Millisecond }, "moved within the window", 0},
+		{"none for 2 s, on a busy machine", func(i int) time.Duration { return max(time.Duration(i)*10*time.Millisecond, 2*time.Second) }, "", 2 * time.Second},
+		{"none for 2 s, on an idle one", func(i int) time.Duration { return max(time.Duration(i)*10*time.Millisecond, 2*time.Second) }, "0 moved in part 1", 0},
+		{"all at once, on a busy machine", func(int) time.Duration { return 0 }, "1000 moved in part 1 of 10", 2 * time.Second},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			wantFaults(t, move(row.at).unfair(time.Second), row.want)
+			wantFaults(t, move(row.late, row.at).unfair(time.Second), row.want)
 		})
 	}
 }

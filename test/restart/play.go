@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -18,7 +19,7 @@ type stage struct {
 	window  time.Duration // over which clients were told to move; 0: they were not
 	ended   time.Duration // until the process was gone
 	back    time.Duration // until everybody had a connection to a node that stays
-	late    time.Duration // for which the clients' process stood still meanwhile
+	late    time.Duration // for which this process and one of clients stood still meanwhile
 	moments []moment      // connections opened since
 }
 
@@ -31,7 +32,21 @@ type scene struct {
 	clients  *crowd
 	nodes    map[string]*node
 	stages   []stage
+	late     atomic.Int64 // nanoseconds that this process stood still
 }
+
+// watch measures lateness until ctx ends.
+func (s *scene) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		began := time.Now()
+		time.Sleep(lookEvery)
+		if late := time.Since(began) - lookEvery; late > lateFrom {
+			s.late.Add(int64(late))
+		}
+	}
+}
+
+func (s *scene) stood() time.Duration { return s.clients.stood() + time.Duration(s.late.Load()) }
 
 // play runs one scenario: clients of a kind, and how nodes are replaced.
 func play(ctx context.Context, o options, kind, how string) (*figures, error) {
@@ -40,6 +55,9 @@ func play(ctx context.Context, o options, kind, how string) (*figures, error) {
 		return nil, errors.New("nodes are replaced by rolling or kill, not " + how)
 	}
 	s := &scene{options: o, ledger: newLedger(), nodes: map[string]*node{}}
+	watching, end := context.WithCancel(ctx)
+	defer end()
+	go s.watch(watching) // ends with the scenario
 	backend, err := record(s.ledger)
 	if err != nil {
 		return nil, err
@@ -120,7 +138,7 @@ const backWait = 60 * time.Second
 // drain replaces a node as an operator does: SIGTERM, wait, start the next.
 func (s *scene) drain(ctx context.Context, name string) error {
 	n := s.nodes[name]
-	st := stage{title: "drain of " + name, before: s.ledger.on(n), began: time.Now(), late: -s.clients.stood(), window: s.options.drain / 2}
+	st := stage{title: "drain of " + name, before: s.ledger.on(n), began: time.Now(), late: -s.stood(), window: s.options.drain / 2}
 	if err := n.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
@@ -138,7 +156,7 @@ func (s *scene) drain(ctx context.Context, name string) error {
 // crash replaces a node that ends without a word.
 func (s *scene) crash(ctx context.Context, name string) error {
 	n := s.nodes[name]
-	st := stage{title: "kill of " + name, before: s.ledger.on(n), began: time.Now(), late: -s.clients.stood()}
+	st := stage{title: "kill of " + name, before: s.ledger.on(n), began: time.Now(), late: -s.stood()}
 	if err := n.signal(os.Kill); err != nil {
 		return err
 	}
@@ -153,7 +171,7 @@ func (s *scene) crash(ctx context.Context, name string) error {
 // again starts the node that comes after n.
 func (s *scene) again(ctx context.Context, name string, st stage) error {
 	st.ended = time.Since(st.began)
-	st.late += s.clients.stood()
+	st.late += s.stood()
 	st.moments = s.ledger.since(st.began)
 	s.stages = append(s.stages, st)
 	return s.start(ctx, name, s.nodes[name])

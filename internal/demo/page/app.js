@@ -413,9 +413,10 @@ const troubles = {
     enable()
   },
   async 'short-token'() {
-    const { token, expires_in: life } = await trouble('token', 15)
+    const life = 15
+    story.tell('trouble', `You gave the connection a token that ends in ${life} s.`, { detail: 'The door will really end it then, unless the client renews before.', loud: true })
+    const { token } = await trouble('token', life)
     await ask('/api/renew', { gate, connection: client.id }, { Authorization: `Bearer ${token}` })
-    story.tell('trouble', `You gave the connection a token that ends in ${life} s.`, { detail: 'The door will really end it then. The client renews before.', loud: true })
   },
   async 'sign-out-elsewhere'() {
     await trouble('sign-out')
@@ -423,8 +424,8 @@ const troubles = {
     await whoAmI()
   },
   async deploy() {
-    const { door, seconds } = await trouble('deploy')
-    story.tell('trouble', `You deployed: door ${door} serves now, and door ${door - 1} has ${seconds} s to drain.`, { loud: true })
+    story.tell('trouble', 'You deployed: a second door opens on the same port, and the first has to drain.', { loud: true })
+    const { seconds } = await trouble('deploy')
     setTimeout(look, seconds * 1000 + 500)
   },
 }

@@ -128,12 +128,12 @@ export function makeStory({ list, aloud, sentences }) {
       tell('probe', 'Asked the door: are you there, and what has arrived?')
       asked = Date.now()
     } else if (way === 'out' && message.t === 'renew') {
-      tell('renew', 'The credential ends soon: presented a fresh ticket over the open connection.')
+      tell('renew', 'Presented a fresh ticket over the open connection, before its credential ends.')
     } else if (message.t === 'beat' && asked) {
       tell('beat', `It answered after ${Date.now() - asked} ms. ${plural(message.got, 'message')} of this connection handed over.`)
       asked = 0
     } else if (message.t === 'drain') {
-      tell('drain', `The door advises to move within ${message.spread} s; it ends this connection after ${message.deadline} s.`)
+      tell('drain', `The door advises to move within ${seconds(message.spread * 1000)}; it ends this connection after ${seconds(message.deadline * 1000)}.`)
     } else if (message.t === 'renew-refused') {
       tell('refused', `The renewal was refused: ${message.code}. ${sentences()[message.code] ?? ''}`, { loud: true })
     }

@@ -5,18 +5,18 @@ export type Sign = 'online' | 'offline' | 'seen' | 'resume' | 'suspend' | 'resto
 
 /** The clock, the dice and the surroundings of a client. Tests give their own. */
 export interface Env {
-  /** The wall clock, in milliseconds. */
+  /** The wall clock, in milliseconds. It may jump, in both directions. */
   now(): number
-  /** A clock that never goes backwards, in milliseconds. */
+  /** A clock that never goes backwards, in milliseconds from anywhere. It may stand still during sleep. */
   steady(): number
-  /** At least 0, below 1. */
+  /** At least 0 and below 1. */
   random(): number
-  setTimeout(f: () => void, ms: number): unknown
-  clearTimeout(timer: unknown): void
   /** Whether nobody can see the page now. */
   hidden(): boolean
   /** Whether the platform says now that there is no network. */
   offline(): boolean
+  setTimeout(f: () => void, ms: number): unknown
+  clearTimeout(timer: unknown): void
   /** Tells every sign from now on, until the function returned is called. */
   listen(tell: (sign: Sign) => void): () => void
 }
@@ -27,14 +27,14 @@ export function platform(networkEvents: boolean, unref: boolean): Env {
     now: Date.now,
     steady: () => performance.now(),
     random: Math.random,
+    hidden: () => globalThis.document?.visibilityState === 'hidden',
+    offline: () => networkEvents && globalThis.navigator?.onLine === false,
     setTimeout(f, ms) {
       const timer: unknown = setTimeout(f, ms)
       if (unref) (timer as { unref?(): void }).unref?.()
       return timer
     },
     clearTimeout: timer => clearTimeout(timer as number),
-    hidden: () => globalThis.document?.visibilityState === 'hidden',
-    offline: () => networkEvents && globalThis.navigator?.onLine === false,
     listen(tell) {
       const stop = new AbortController()
       const hear = (event: Event) => {

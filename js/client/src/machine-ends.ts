@@ -25,6 +25,7 @@ export function dial(s: State): void {
     beat: 0,
     heard: 0,
     held: 0,
+    got: 0,
     tries: 0,
   }
   if (s.cur) s.move = l
@@ -107,7 +108,8 @@ function rest(s: State, l: Link): void {
 function follow(s: State, l: Link, ending: Ending, act: Behaviour, pause: number): void {
   const { code, close } = ending
   if (act === 'never') return finish(s, code ?? 'application', ending)
-  if (act === 'next-use') {
+  // What waits to be sent is a use; not at once, or a server that is always idle would be asked without end.
+  if (act === 'next-use' && !s.pending) {
     s.wanted = false
     s.at = Infinity
     s.status = { status: 'idle', why: ending }
@@ -122,16 +124,12 @@ function follow(s: State, l: Link, ending: Ending, act: Behaviour, pause: number
       return wait(s, at, false, ending)
     }
   }
-  let delay: number
-  if (l.woken) {
-    // It died in its sleep: no failure of the server's.
-    s.failures = 0
-    delay = s.random * 1000
-  } else {
-    const restart = code ? code === 'drain' : close === 1001 || close === 1012
-    delay = restart && !s.failures ? s.random * 5000 : jitter(s, s.failures, !code && close === 1013 ? 5000 : undefined)
-    s.failures++
-  }
+  // It died in its sleep: no failure of the server's.
+  if (l.woken) s.failures = 0
+  const restart = code ? code === 'drain' : close === 1001 || close === 1012
+  const first = l.woken ? 1000 : restart && !s.failures ? 5000 : 0
+  const delay = first ? s.random * first : jitter(s, s.failures, !code && close === 1013 ? 5000 : undefined)
+  if (!l.woken) s.failures++
   wait(s, at + delay, false, ending)
 }
 

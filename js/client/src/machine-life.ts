@@ -99,7 +99,10 @@ function renew(s: State, l: Link, why: 'expiring' | 'rejected'): void {
 
 /** A control message, other than hello. */
 export function advised(s: State, l: Link, c: Exclude<Control, Hello>): void {
-  if (c.t === 'beat') l.ask = Infinity
+  if (c.t === 'beat' && c.got > l.got) {
+    l.got = c.got
+    l.ask = Infinity
+  }
   if (c.t === 'renewed') {
     l.tries = 0
     l.refused = false

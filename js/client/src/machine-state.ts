@@ -51,20 +51,17 @@ export interface Rules {
   renewable: boolean
 }
 
-/** What is measured with every event. */
+/** What is measured with every event: see `Env`. */
 export interface Reading {
-  /** The wall clock, in milliseconds. It may jump, in both directions. */
   now: number
-  /** A clock that never goes backwards, in milliseconds from anywhere. It may stand still during sleep. */
   steady: number
-  /** At least 0 and below 1. */
   random: number
-  /** Nobody can see the page at this moment. */
   hidden: boolean
-  /** The platform says at this moment that there is no network. */
   offline: boolean
   /** Bytes that the open socket has not given to the network yet. */
   buffered: number
+  /** Messages wait to be sent. */
+  pending: boolean
 }
 
 /** What can happen. `gen` names the connection; events of one that is gone change nothing. */
@@ -114,7 +111,8 @@ export interface Link {
   /** When an answer to a probe of its life is due, and what was buffered when it was sent. */
   probe: number
   held: number
-  /** When to ask once more what has arrived. */
+  /** How much has arrived, and when to ask once more. */
+  got: number
   ask: number
   /** When to renew, how often that failed, and whether a credential was refused. */
   renew: number

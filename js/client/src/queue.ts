@@ -86,7 +86,7 @@ export function acknowledge(l: Lane, n: number): boolean {
   if (news < 0 || news > l.sent.length) return false
   for (const e of l.sent.splice(0, news)) l.bytes -= e.size
   l.got = n
-  l.asked = false
+  if (news) l.asked = false
   return true
 }
 
@@ -143,7 +143,8 @@ export function queue({ count = 1000, bytes = 1 << 20, maxAge = Infinity }: Queu
         send(e.wire)
         remove(e, true)
       }
-      if (l.asked || (l.sent.length < windowCount / 2 && l.bytes <= windowBytes / 2)) return false
+      const half = l.sent.length >= windowCount / 2 || l.bytes > windowBytes / 2
+      if (!half || l.asked) return false
       l.asked = true
       return true
     },

@@ -28,16 +28,17 @@ export function engine(url: URL, protocols: readonly string[], options: ClientOp
   let polling = 0
 
   const buffered = () => current?.socket?.bufferedAmount ?? 0
-  const clocks = () => ({ now: env.now(), steady: env.steady() })
   const measure = () => ({
-    ...clocks(),
+    now: env.now(),
+    steady: env.steady(),
     random: env.random(),
     hidden: env.hidden(),
     offline: env.offline(),
     buffered: buffered(),
+    pending: outbox.count() > 0,
   })
   let state = initial(rules, measure())
-  const time = () => clock(state, clocks())
+  const time = () => clock(state, measure())
   const ended = () => gone(state.status)
 
   function tell<K extends keyof ClientEvents>(type: K, detail: ClientEvents[K]): void {
@@ -110,8 +111,6 @@ export function engine(url: URL, protocols: readonly string[], options: ClientOp
       deaf = undefined
     } else deaf ??= env.listen(type => step({ type }))
     tell('state', s)
-    // It ended while something was left to send: that is a use.
-    if (s.status === 'idle' && outbox.count()) step({ type: 'send' })
   }
 
   /** After everything that happens: what may go is handed over, who waits is told, and the timer is set. */

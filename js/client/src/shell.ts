@@ -53,7 +53,6 @@ export function ready(c: Conn | undefined): c is Conn & { lane: Lane; socket: We
 /** Gets a ticket and opens a socket with it. */
 export function dial(o: Owner, c: Conn, why: Why): void {
   credential(o, c, why, ({ ticket, token }) => {
-    const { gen } = c
     const { url, options } = o
     const protocols = offer(o.protocols, ticket)
     const headers = { authorization: `Bearer ${token}` }
@@ -75,7 +74,7 @@ export function dial(o: Owner, c: Conn, why: Why): void {
     }
     s.onclose = ({ code, reason, wasClean }) => {
       const retry = !judge(code, reason, c.announced) && o.retry({ code, reason, wasClean })
-      o.step({ type: 'closed', gen, close: code, reason, retry })
+      o.step({ type: 'closed', gen: c.gen, close: code, reason, retry })
     }
   })
 }

@@ -154,8 +154,10 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
       inner.onmessage = ({ data }) => this.dispatchEvent(new MessageEvent('message', { data, origin: this.#url.origin }))
       inner.onclose = ({ code, reason, wasClean }) => this.dispatchEvent(closeEvent({ code: code || 1006, reason, wasClean }))
       const drop = (cause: unknown) => {
-        inner.onmessage = inner.onclose = inner.onerror = null
+        // Not null: an error that nobody listens to is thrown by package ws.
+        inner.onmessage = inner.onclose = inner.onerror = () => {}
         inner.close()
+        this.#none.readyState = inner.readyState
         this.#inner = this.#none
         this.#fail(cause)
       }
@@ -217,17 +219,15 @@ const syntax = (message: string) => new DOMException(message, 'SyntaxError')
 const size = (data: BlobPart) => new Blob([data]).size // as UTF-8
 
 function parseURL(text: string | URL, options: SocketOptions): URL {
-  let url: URL
   try {
-    url = new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href)
+    const url = new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href)
+    url.protocol = url.protocol.replace(/^http/, 'ws')
+    const { protocol, href } = url
+    if ((protocol === 'wss:' || (protocol === 'ws:' && options.dangerouslyAllowPlaintext)) && !href.includes('#')) return url
   } catch {
-    throw syntax(`no URL: ${text}`)
+    // It is no URL at all.
   }
-  url.protocol = url.protocol.replace(/^http/, 'ws')
-  const { protocol, href } = url
-  if (protocol !== 'wss:' && (protocol !== 'ws:' || !options.dangerouslyAllowPlaintext)) throw syntax(`not wss: ${href}`)
-  if (href.includes('#')) throw syntax(`fragment: ${href}`)
-  return url
+  throw syntax(`no wss: URL: ${text}`)
 }
 
 function parseProtocols(value: string | string[]): string[] {

@@ -58,10 +58,10 @@ export function virtualClock({ start = 1_000_000, random = sequence() }: ClockOp
       now: () => clock.now(),
       steady: () => passed,
       random: () => clock.random(),
-      setTimeout: (f, ms) => add(ms, f, true),
-      clearTimeout: t => timers.delete(t as Timer),
       hidden: () => clock.hidden,
       offline: () => clock.offline,
+      setTimeout: (f, ms) => add(ms, f, true),
+      clearTimeout: t => timers.delete(t as Timer),
       listen(tell) {
         listeners.add(tell)
         return () => listeners.delete(tell)

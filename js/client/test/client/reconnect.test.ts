@@ -256,9 +256,17 @@ describe('what a code means', () => {
     const two = s.client.send('two')
     await s.clock.advance(0)
     c.end('guard.idle', 4000, 'Idle timeout')
-    await s.clock.advance(0)
+    await s.clock.advance(250)
     expect(await outcome(two)).toBe('done')
     expect(s.door.last().received).toEqual(['two'])
+  })
+
+  test('next-use: a server that is idle at once is not asked without end', async () => {
+    const s = setup()
+    s.door.handshake = c => c.refuse('guard.idle', 4000, 'Idle timeout')
+    later(s.client.send('x'))
+    await s.clock.advance(60_000)
+    expect(s.dials()).toBeLessThan(14)
   })
 
   test("without announcement our form must be exact, else the end is the application's", async () => {

@@ -282,6 +282,22 @@ export const cases: Case[] = [
     want: [0, 2, ...failed],
   },
   {
+    name: 'after a close while CONNECTING the state never goes back',
+    run: async env => {
+      const states = new Set<number>()
+      const ws = open(env, '/late?ms=400')
+      await wait(200)
+      ws.close()
+      const watch = setInterval(() => states.add(ws.readyState))
+      for (let n = 0; n < 5; n++) await Promise.resolve(states.add(ws.readyState))
+      await story(ws)
+      states.add(ws.readyState)
+      clearInterval(watch)
+      return [...states].sort()
+    },
+    want: [2, 3],
+  },
+  {
     name: 'close with code and reason while CONNECTING still ends with 1006',
     run: env => {
       const ws = open(env, '/never')

@@ -7,7 +7,7 @@ import { serve } from '../parity/server.js'
 
 let server: { url: string; stop: () => Promise<void> }
 beforeAll(async () => {
-  const running = globalThis.process?.env.SALLYPORT_TEST_SERVER // set where other runtimes are tested
+  const running = globalThis.process?.env.JS_TEST_SERVER // set where other runtimes are tested
   server = running ? { url: running, stop: async () => {} } : await serve()
 })
 afterAll(() => server.stop())
