@@ -98,7 +98,7 @@ type Sealing struct {
 	Authorities []string
 
 	Renew  string   // "auto" (default): where an identity lies in Dir, keys are replaced in time; "manual"
-	Suites []string // of keys that are made. Default MLKEM768-X25519
+	Suites []string // of keys. Empty: those that there are, else MLKEM768-X25519
 }
 
 // Log says what is written to the standard error stream.

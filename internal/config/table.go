@@ -102,8 +102,8 @@ var top = []row[File]{
 		doc: "The names under which clients reach the door, as host:port: app.example.com:443. Each gets a signed document of its own; at most 16."},
 	{key: "sealing.renew", def: "auto", oneOf: "auto manual", in: func(f *File) any { return &f.Sealing.Renew },
 		doc: "auto replaces keys 7 days before they end, if the identity lies in the folder. manual, and without the identity auto too, warns from then on."},
-	{key: "sealing.suites", def: "MLKEM768-X25519", in: func(f *File) any { return &f.Sealing.Suites },
-		doc: "The suites of keys that the server makes: MLKEM768-X25519, and X25519 for clients that cannot do ML-KEM, which a quantum computer will read."},
+	{key: "sealing.suites", in: func(f *File) any { return &f.Sealing.Suites }, note: "those that there are keys of, else MLKEM768-X25519",
+		doc: "The suites that are used: MLKEM768-X25519, and X25519 for clients that cannot do ML-KEM, which a quantum computer will read. Where the server renews keys by itself, those of other suites are dropped."},
 
 	{key: "log", in: func(*File) any { return section{} }, doc: "What is written to the standard error stream. Tokens, cookies, query strings and payload never are."},
 	{key: "log.format", def: "auto", oneOf: "auto text json", in: func(f *File) any { return &f.Log.Format },

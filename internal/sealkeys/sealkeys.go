@@ -188,6 +188,35 @@ func (s *Set) Rotate(now time.Time, force bool) error {
 	return s.Renumber(now)
 }
 
+// Over reports whether Prune would drop a key.
+func (s *Set) Over(now time.Time) bool {
+	return slices.ContainsFunc(s.Keys, func(k *seal.Key) bool { return !now.Before(k.Entry().NotAfter) })
+}
+
+// Only makes the set one of these suites, and drops the keys of others without
+// erasing them: another set may have them in force.
+func (s *Set) Only(suites []seal.Suite) error {
+	only := s.Clone()
+	only.Suites = slices.Clone(suites)
+	if err := only.check(); err != nil {
+		return err
+	}
+	s.Suites = only.Suites
+	s.Keys = slices.DeleteFunc(only.Keys, func(k *seal.Key) bool { return !slices.Contains(suites, k.Entry().Suite) })
+	return nil
+}
+
+// Name makes the set one for these authorities.
+func (s *Set) Name(authorities []string) error {
+	named := s.Clone()
+	named.Authorities = sorted(authorities)
+	if err := named.check(); err != nil {
+		return err
+	}
+	s.Authorities = named.Authorities
+	return nil
+}
+
 // Drop forgets and erases every key, for the day on which they may be known to
 // others. The next Rotate makes new ones.
 func (s *Set) Drop() {
