@@ -185,7 +185,9 @@ func (s *Server) sealOnDisk(f *config.File, want wanted, now time.Time) (*sealin
 			return err
 		}
 		k = fresh
-		k.set.Prune(now)
+		if k.set != nil {
+			k.set.Prune(now)
+		}
 		if k.renews {
 			if err := k.renew(want, now); err != nil {
 				return err
