@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/strictjson"
@@ -111,6 +112,9 @@ func parse(raw []byte) (*Set, error) {
 		suite, err := ParseSuite(k.Suite)
 		if err != nil {
 			return nil, err
+		}
+		if !slices.Contains(s.Suites, suite) {
+			return nil, fmt.Errorf("a key of %v, which is not among the suites", suite)
 		}
 		key, err := seal.ParseKey(suite, k.Private, time.Unix(k.From, 0), time.Unix(k.Until, 0))
 		if err != nil {
