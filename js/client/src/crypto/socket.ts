@@ -19,9 +19,10 @@ export interface Parts {
   pad: boolean
 }
 
-// What was received and not delivered, in bytes, and what a handshake may take, in milliseconds.
+// What was received and not delivered, in bytes, and what a handshake and a goodbye may take, in milliseconds.
 const maxHeld = 2 ** 26
 const patience = 10_000
+const farewell = 2000
 
 /**
  * Makes the class. Like the platform's it is given a URL and subprotocols, a ticket among them, or `{ protocols, headers }`
@@ -42,7 +43,7 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
     readonly #tokens: string[]
     readonly #credential: Credential
     readonly #raw: boolean
-    readonly #late: ReturnType<typeof setTimeout> | undefined
+    #late: ReturnType<typeof setTimeout> | undefined
     #inner: WebSocket | undefined
     #session: Session | undefined
     #line: Promise<unknown> = Promise.resolve()
@@ -101,7 +102,8 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
       let cause: unknown
       inner.onerror = event => {
         cause = (event as ErrorEvent).error ?? (event as ErrorEvent).message
-        this.#do(() => inner.readyState > 2 && this.#over(fresh, cause, 1006, ''))
+        // After a failed handshake no close event comes in Node 22.
+        this.#do(() => !this.#session && this.#over(fresh, cause, 1006, ''))
       }
       inner.onclose = ({ code, reason }) => this.#do(() => this.#over(fresh, cause, code, reason))
     }
@@ -131,7 +133,8 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
         this.#deliver(opened.kind === text, join(...this.#parts.splice(0)))
       } else if (opened.kind === end) {
         this.#end = readEnd(opened.data)
-        if (this.readyState === 1) this.#leave(opened.data)
+        if (this.readyState > 1) this.#inner!.close(1000)
+        else if (this.readyState) this.#leave(opened.data)
       }
       if (!this.#parts.length) {
         this.#unread -= this.#kept
@@ -141,12 +144,14 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
 
     #deliver(isText: boolean, message: Bytes): void {
       const content = (b: Bytes) => (isText ? decode(b) : this.binaryType === 'blob' ? new Blob([b]) : b.slice().buffer)
-      if (this.#raw) this.onmessage?.({ data: content(message) })
-      else {
+      if (this.#raw) {
+        if (this.readyState === 1) this.onmessage?.({ data: content(message) })
+      } else {
         const [mark] = message
         const rest = message.subarray(1)
-        if (mark === 0 && this.readyState) this.onmessage?.({ data: content(rest) })
-        else if (mark !== 1 || !isText) fail('seal.malformed')
+        if (mark === 0 && this.readyState) {
+          if (this.readyState === 1) this.onmessage?.({ data: content(rest) })
+        } else if (mark !== 1 || !isText) fail('seal.malformed')
         else if (JSON.parse(decode(rest)).t === 'hello') this.#open()
       }
     }
@@ -194,7 +199,10 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
 
     #leave(data: Bytes): void {
       this.readyState = 2
-      this.#write(end, data.length, () => data)?.then(() => this.#inner!.close(1000))
+      // Once it is closed the platform drops what still comes: the other side's end is waited for.
+      this.#write(end, data.length, () => data)?.then(() => {
+        if (this.readyState < 3) this.#late = setTimeout(() => this.#inner!.close(1000), this.#end ? 0 : farewell)
+      })
     }
 
     /** The socket below is closed. */
