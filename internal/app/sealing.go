@@ -67,7 +67,11 @@ func (s *Server) openSealing(p *plan, running bool) error {
 	if err := s.covers(k, want); err != nil {
 		return err
 	}
-	if _, end := k.set.Ends(); !running && !now.Before(end) {
+	_, end := k.set.Ends()
+	if !running && end.IsZero() {
+		return fmt.Errorf("sealing: a document in %s lists no key that is here for every suite: run \"sallyport keys rotate\"", k.dir)
+	}
+	if !running && !now.Before(end) {
 		return fmt.Errorf("sealing: the keys in %s ended at %s: run \"sallyport keys rotate\"", k.dir, end.UTC().Format(time.RFC3339))
 	}
 	ring, err := k.set.Ring()

@@ -291,7 +291,12 @@ func rotateCommand(s Streams) *cobra.Command {
 					if err != nil {
 						return nil, err
 					}
-					identities = append(identities, identity)
+					if !slices.ContainsFunc(identities, func(have ed25519.PrivateKey) bool { return have.Equal(identity) }) {
+						identities = append(identities, identity)
+					}
+				}
+				if drop && len(identities) == 0 {
+					return nil, fail(exitUsage, "name its file by --identity", "--drop-old wants the identity at once: until somebody signs, no client could connect")
 				}
 				if drop {
 					set.Drop()
