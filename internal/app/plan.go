@@ -117,7 +117,7 @@ func (s *Server) compile(f *config.File, origins config.Origins, old *plan) (*pl
 	if p.sessions != nil {
 		p.door.API.Sessions, p.door.API.Signer = p.sessions, s.tokens
 	}
-	if err := s.openSealing(p, old != nil); err != nil {
+	if err := s.openSealing(p, old != nil && old.sealing != nil); err != nil {
 		errs = append(errs, &Mistake{err})
 	}
 	for i := range f.Gates {

@@ -39,7 +39,7 @@ func (k *sealing) ends() map[string]time.Time {
 
 // openSealing reads the keys of the seal, renews them if that is the server's
 // business and their time has come, and gives them to the door. Keys that are
-// over keep a server from starting; one that runs says so and goes on.
+// over keep a server from starting to seal; one that does says so and goes on.
 func (s *Server) openSealing(p *plan, running bool) error {
 	f := p.file
 	if !slices.ContainsFunc(f.Gates, func(g config.Gate) bool { return seals[g.Seal] != sallyport.SealOff }) {

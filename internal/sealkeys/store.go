@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -26,7 +27,8 @@ var (
 )
 
 // Locked makes the folder if there is none, and calls change while nobody else
-// changes its keys. It waits 10 s for that.
+// changes its keys. It waits 10 s for that. Save and CreateIdentity are called
+// inside of it.
 func Locked(dir string, change func() error) error {
 	if err := makeDir(dir); err != nil {
 		return err
@@ -35,6 +37,7 @@ func Locked(dir string, change func() error) error {
 	for end := time.Now().Add(lockWait); ; time.Sleep(50 * time.Millisecond) {
 		unlock, err := lock(path)
 		if err == nil {
+			sweep(dir)
 			return errors.Join(change(), unlock())
 		}
 		if !errors.Is(err, ErrLocked) {
@@ -42,6 +45,17 @@ func Locked(dir string, change func() error) error {
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+}
+
+// sweep removes what a crash left half-written: private keys that nothing else
+// would ever remove. The caller holds the lock, so that nobody is writing.
+func sweep(dir string) {
+	list, _ := os.ReadDir(dir)
+	for _, e := range list {
+		if strings.HasPrefix(e.Name(), "."+ringFile+"-") || strings.HasPrefix(e.Name(), "."+identityFile+"-") {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
 }

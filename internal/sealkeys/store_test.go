@@ -224,6 +224,26 @@ func TestLocked(t *testing.T) {
 	}
 }
 
+// TestCrash: what a crash left half-written has private keys in it, and goes with
+// the next change.
+func TestCrash(t *testing.T) {
+	dir, _ := folder(t)
+	for _, name := range []string{".ring.json-123", ".identity.pem-123"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Locked(dir, func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if list, _ := os.ReadDir(dir); len(list) != 3 {
+		t.Errorf("left: %v", list)
+	}
+	if _, err := Load(dir); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLockedReturnsTheErrorAndLetsGo(t *testing.T) {
 	dir, _ := folder(t)
 	mine := errors.New("mine")
