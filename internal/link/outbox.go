@@ -66,6 +66,7 @@ type outbox struct {
 	reason  string
 	owes    bool      // the sealer has a record to send
 	sealing ws.Opcode // of the message being sealed
+	sealErr bool      // the sealer has failed: nothing but last is sent
 }
 
 func (o *outbox) makeRoom() {
@@ -234,7 +235,7 @@ func (o *outbox) next() (bytes []byte, counted, ends int, err error) {
 	}
 	if len(o.queue) == 0 {
 		switch {
-		case o.last == nil && seals:
+		case o.last == nil && seals && !o.finished && !o.sealErr: // nothing is due behind an end
 			bytes, err = o.due(bytes)
 		case o.last == nil:
 		case seals:
@@ -298,7 +299,8 @@ func (o *outbox) write() {
 			o.makeRoom()
 		}
 		if err != nil {
-			o.failed = true
+			o.failed = o.failed || sealErr == nil
+			o.sealErr = o.sealErr || sealErr != nil // the socket still takes a close frame
 			o.drop()
 		}
 		if drained || err != nil {
