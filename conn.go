@@ -33,6 +33,7 @@ type Conn struct {
 	gate    string
 	origin  string
 	seals   string        // the token that wants the seal; empty if it is not sealed
+	key     string        // the thumbprint of the key that its client has proven to hold, if any
 	host    *http.Request // with nothing but what the host check reads
 	address netip.Addr
 	began   time.Time

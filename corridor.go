@@ -111,7 +111,8 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		v.refuseHTTP(err)
 		return
 	}
-	if v.origin, err = g.origin.CheckHandshake(r); err != nil {
+	v.wantSeal()
+	if v.origin, err = v.checkOrigin(); err != nil {
 		v.refuse(err)
 		return
 	}
@@ -119,7 +120,7 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		v.refuseHTTP(err)
 		return
 	}
-	if err = v.wantSeal(); err != nil {
+	if err = v.checkSeal(); err != nil {
 		v.refuse(err)
 		return
 	}
@@ -140,22 +141,20 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 	}()
 	if v.seals != "" {
 		if r, err = v.openSeal(ctx); err != nil {
-			place.Release()
-			v.refuse(err)
+			v.turnAway(place, err)
 			return
 		}
+		v.r = r // the route sees nothing else
 	}
 	if v.id, err = d.identify(ctx, g.Auth, r, v.attempt()); err == nil { // 4
 		err = v.bound(v.id)
 	}
 	if err != nil {
-		place.Release()
-		v.refuse(err)
+		v.turnAway(place, err)
 		return
 	}
 	if err = place.Bind(v.id.Issuer, v.id.Subject); err != nil { // 5
-		place.Release()
-		v.refuse(err)
+		v.turnAway(place, err)
 		return
 	}
 	c = d.newConn(v, place) // from here on, whoever ends c releases the place
@@ -177,6 +176,17 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	v.live(c, h, sink) // 7
+}
+
+// turnAway refuses and gives the place back. A sealed refusal lingers, and there
+// are no more of an address than places: nothing else bounds them.
+func (v *visit) turnAway(place *guard.Place, err error) {
+	if v.taken != nil {
+		defer place.Release()
+	} else {
+		place.Release()
+	}
+	v.refuse(err)
 }
 
 // survive gives back what a handshake holds whose authenticator or route panicked.

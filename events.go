@@ -7,6 +7,7 @@ import (
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/seal"
 )
 
 // owner is a connection as the owner of its link: what it does when bytes arrive.
@@ -112,13 +113,15 @@ func (c owner) Arrived(n int, unfinished bool) {
 
 func (c owner) PeerClosed(code uint16, reason string) {
 	defer c.survive()
-	if c.sealed != nil {
-		if err := c.sealed.session.Closed(); err != nil {
-			c.End(sealReason(err), err)
-			return
-		}
-		code, reason = c.sealed.code, c.sealed.reason // what came inside counts
+	if c.sealed == nil {
+		c.goodbye(code, reason)
+	} else if err := c.sealed.session.Closed(); err != nil { // else the goodbye was heard inside
+		c.End(sealReason(err), err)
 	}
+}
+
+// goodbye is what the client said last.
+func (c owner) goodbye(code uint16, reason string) {
 	c.peerReason.Store(&reason)
 	c.peerCode.Store(uint32(code))
 	if l, ok := c.sink.(Leaver); ok {
@@ -138,13 +141,20 @@ func (c owner) Failed(err error) {
 		c.End(reason, err)
 		return
 	}
+	if _, ok := errors.AsType[*seal.Error](err); ok { // of a record that could not be made
+		c.End(sealReason(err), err)
+		return
+	}
 	if c.peerCode.Load() != 0 {
 		c.left(err)
 		return
 	}
 	reason := deny.PeerLost
-	if errors.Is(err, link.ErrSlow) {
+	switch {
+	case errors.Is(err, link.ErrSlow):
 		reason = deny.GuardSlow
+	case c.sealed != nil:
+		reason = deny.SealTruncated
 	}
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the socket ended without a close frame")

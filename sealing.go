@@ -85,8 +85,6 @@ type sealed struct {
 	// Owned by the event in progress.
 	record []byte // what has arrived of one; at most seal.MaxRecord
 	begun  bool   // a message is under way
-	code   uint16 // of the client's sealed end
-	reason string
 	text   ws.UTF8
 }
 
@@ -150,7 +148,7 @@ func (c owner) unseal(ev *ws.Event) bool {
 	case seal.Offer:
 		c.link.Owe()
 	case seal.End:
-		s.code, s.reason = r.Code, r.Reason
+		c.goodbye(r.Code, r.Reason) // whatever is done with the connection below
 	}
 	return false
 }
@@ -324,24 +322,12 @@ func (v *visit) refuseSealed(err error) {
 	link.Farewell(b.socket, ws.AppendClose(nil, ws.Server, reason.Close(), text))
 }
 
-// presented is the handshake with the credential that came inside the seal. On a
-// gate that requires the seal nothing that came outside counts.
+// presented is the handshake with the credential that came inside the seal.
+// Nothing that came outside counts, neither here nor for the route: whoever is in
+// between could have put it there.
 func (v *visit) presented() (*http.Request, error) {
 	r, cred := v.r.Clone(v.r.Context()), v.breach.credential
-	outside, n := auth.TicketFrom(r)
-	r.Header.Del("Sec-WebSocket-Protocol")
-	if v.gate.Seal == SealRequired {
-		if n > 0 {
-			return nil, deny.Because(deny.AuthInvalid, errors.New("a ticket outside the seal"))
-		}
-		r.Header.Del("Authorization")
-		r.Header.Del("Cookie")
-	} else if n > 0 {
-		if cred.Kind != seal.NoCredential {
-			return nil, deny.Because(deny.AuthInvalid, errors.New("a credential outside the seal and another inside"))
-		}
-		r.Header.Set("Sec-WebSocket-Protocol", auth.TicketPrefix+outside+", "+neutral)
-	}
+	withoutCredentials(r)
 	switch cred.Kind {
 	case seal.Ticket:
 		if !ticketForm(cred.Value) {
@@ -359,19 +345,49 @@ func (v *visit) presented() (*http.Request, error) {
 	return r, nil
 }
 
+// withoutCredentials takes off r what could say who sends it.
+func withoutCredentials(r *http.Request) {
+	for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization", "Sec-WebSocket-Protocol"} {
+		r.Header.Del(name)
+	}
+}
+
 func ticketForm(s string) bool {
 	return strings.HasPrefix(s, auth.TicketPrefix) && !strings.ContainsAny(s, ", \t\r\n")
 }
 
 // wantSeal decides whether the handshake goes in the sealed order.
-func (v *visit) wantSeal() error {
+func (v *visit) wantSeal() {
 	if v.gate.Seal != SealOff {
 		v.seals = sealToken(v.offer.Protocols)
 	}
-	if v.gate.Seal == SealRequired && v.seals == "" {
+}
+
+// checkSeal refuses what a gate with SealRequired does not take. It is refused
+// before the seal: within it, only the client itself is to blame.
+func (v *visit) checkSeal() error {
+	if v.gate.Seal != SealRequired {
+		return nil
+	}
+	if v.seals == "" {
 		return deny.Because(deny.SealRequired, nil)
 	}
+	if _, n := auth.TicketFrom(v.r); n > 0 {
+		return deny.Because(deny.AuthInvalid, errors.New("a ticket outside the seal"))
+	}
 	return nil
+}
+
+// checkOrigin judges where the handshake comes from. The credential of a sealed
+// one comes later, and is none that a browser attaches by itself.
+func (v *visit) checkOrigin() (string, error) {
+	r := v.r
+	if v.seals != "" {
+		r = r.Clone(r.Context())
+		withoutCredentials(r)
+		r.Header.Set("Authorization", "Bearer inside")
+	}
+	return v.gate.origin.CheckHandshake(r)
 }
 
 func (v *visit) bound(id auth.Identity) error {
@@ -383,10 +399,7 @@ func (v *visit) bound(id auth.Identity) error {
 
 // provenKey is the thumbprint of the key that c's client has proven to hold.
 func (c *Conn) provenKey() string {
-	if c.sealed == nil {
-		return ""
-	}
-	return c.sealed.key
+	return c.key
 }
 
 // Sealed reports whether the connection is sealed above TLS.

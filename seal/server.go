@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Server is the server's side of a handshake, between its answer and the
@@ -44,9 +45,10 @@ func Accept(r *Ring, ctx Context, hello []byte, o Options) (s *Server, answer []
 	if err != nil {
 		return nil, nil, faultBy(FaultHandshake, err)
 	}
+	path, _, _ := strings.Cut(ctx.Target, "?") // a query may hold secrets
 	public, err := hpke1.Open(hello[:clientHead], ct)
 	if err != nil {
-		return nil, nil, faultBy(FaultHandshake, fmt.Errorf("changed on the way, or for another place than %q at %q: %w", ctx.Target, ctx.Authority, err))
+		return nil, nil, faultBy(FaultHandshake, fmt.Errorf("changed on the way, or for another place than %.200q at %q: %w", path, ctx.Authority, err))
 	}
 	pk, err := kem.NewPublicKey(public)
 	if err != nil {
