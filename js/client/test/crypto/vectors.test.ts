@@ -1,8 +1,8 @@
 // spec/vectors/seal: what another implementation wrote, and what must be refused.
 import { createHmac } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { type Bytes, join, label, lp, sha, uint, use } from '../../src/crypto/bytes.js'
-import { keyID, pick, verify } from '../../src/crypto/document.js'
+import { type Bytes, label, lp, sha, uint, use } from '../../src/crypto/bytes.js'
+import { isKey, keyID, pick, verify } from '../../src/crypto/document.js'
 import { half, open } from '../../src/crypto/half.js'
 import { receive, resume } from '../../src/crypto/handshake.js'
 import { derive, expand, secret } from '../../src/crypto/schedule.js'
@@ -261,6 +261,32 @@ describe('key documents', () => {
     expect(toHex(await keyID(key))).toBe(v.picked)
   })
 
+  test('a public key of ML-KEM that is not reduced is refused (FIPS 203, section 7.2)', async () => {
+    const { kem } = await suite(1)
+    for (let i = 0; i < 20; i++) {
+      const good = await kem.SerializePublicKey((await kem.GenerateKeyPair(true)).publicKey)
+      expect(isKey(1, good)).toBe(true)
+      for (const at of [0, 3, 381, 1149]) {
+        // 3329, the modulus itself, in either place of a group of three bytes.
+        for (const [a, b, c] of [
+          [0x01, 0x0d, 0x00],
+          [0x00, 0x10, 0xd0],
+          [0xff, 0xff, 0xff],
+        ]) {
+          const bad = good.slice()
+          bad.set([a!, b!, c!], at)
+          expect(isKey(1, bad), `${at}`).toBe(false)
+        }
+        const edge = good.slice()
+        edge.set([0x00, 0x0d, 0xd0], at)
+        expect(isKey(1, edge)).toBe(true)
+      }
+    }
+    expect(isKey(1, new Uint8Array(1215))).toBe(false)
+    expect(isKey(2, new Uint8Array(31))).toBe(false)
+    expect(isKey(9, new Uint8Array(4097))).toBe(false)
+  })
+
   test('every byte flipped is refused', async () => {
     const v = vectors<DocumentVector>('documents.json')[0]!
     const document = hex(v.document)
@@ -272,5 +298,3 @@ describe('key documents', () => {
     }
   })
 })
-
-export { join }
