@@ -16,6 +16,10 @@ import (
 	"time"
 )
 
+// maxUnderWay is how many bytes may be under way at once: half of what a door
+// queues for a connection.
+const maxUnderWay = 128 << 10
+
 // order is one measurement.
 type order struct {
 	Do     string `json:"do"` // "alone", "agree", "echo", "open"
@@ -65,7 +69,7 @@ func main() {
 }
 
 func (s *site) measure(o order) (figures, error) {
-	if o.N < 1 || o.N > 1_000_000 || o.Size < 0 || o.Size > maxSize || o.Window < 0 || o.Window > 64 {
+	if o.N < 1 || o.N > 1_000_000 || o.Size < 0 || o.Size > maxSize || o.Window < 0 || o.Window > 64 || o.Window*o.Size > maxUnderWay {
 		return figures{}, fmt.Errorf("out of range")
 	}
 	runtime.GC() // what the last measurement left is not this one's

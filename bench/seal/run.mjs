@@ -7,7 +7,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { cpus, platform, release, tmpdir } from 'node:os'
+import { cpus, loadavg, platform, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -63,7 +63,7 @@ async function browse() {
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
   if (!existsSync(executablePath)) stop(`no ${executablePath}: set CHROMIUM, or give --go-only`)
   await esbuild.build({
-    entryPoints: [join(here, 'page.ts')],
+    entryPoints: [join(here, 'page.mts')],
     bundle: true,
     minify: true,
     format: 'iife',
@@ -91,6 +91,7 @@ async function browse() {
   return { run, native: await page.evaluate(() => bench.native), version: browser.version(), close: () => browser.close() }
 }
 
+const busy = loadavg()[0] // of others, before we begin
 const page = await browse()
 const sides = [['go', go], ...(page ? [['chromium', page.run]] : [])]
 const sizes = [64, 1024, 16_384]
@@ -134,15 +135,23 @@ await page?.close()
 child.stdin.end()
 
 const { model } = cpus()[0]
-const commit = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).stdout.trim()
+const commit = spawnSync('git', ['describe', '--always', '--exclude=*', '--dirty'], { cwd: root, encoding: 'utf8' }).stdout.trim()
 const about = [
   `${model.trim()}, ${cpus().length} cores, ${platform()} ${release().split('-')[0]}`,
   door.go.replace('go', 'Go '),
-  ...(page ? [`Chromium ${page.version}, ML-KEM ${page.native ? 'native' : 'not native'}`, `Node ${process.version.slice(1)} to run it`] : []),
+  ...(page
+    ? [`Chromium ${page.version}, ML-KEM ${page.native ? 'native' : 'not native'}`, `Node ${process.version.slice(1)} to run it`]
+    : []),
   `commit ${commit}`,
   `${rounds} rounds`,
+  `load of other work at the start ${busy.toFixed(1)}`,
 ]
-const text = tables(results, sizes, sides.map(([side]) => side), about)
+const text = tables(
+  results,
+  sizes,
+  sides.map(([side]) => side),
+  about,
+)
 if (flags.print) console.log(text)
 else {
   const file = join(root, 'docs/PERFORMANCE.md')

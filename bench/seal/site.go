@@ -16,6 +16,8 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport"
@@ -29,6 +31,9 @@ import (
 // maxSize is the longest message that is measured, in bytes.
 const maxSize = 64 << 10
 
+// hangups are how the client of the benchmark leaves.
+var hangups = []deny.Reason{deny.PeerLost, deny.PeerClosed, deny.SealTruncated}
+
 // site is a door with two gates that echo, one of them sealed, and a page.
 type site struct {
 	authority string // host and port
@@ -37,7 +42,7 @@ type site struct {
 	ring      *seal.Ring
 	entry     seal.Entry
 	roots     *x509.CertPool
-	server    *http.Server
+	server    *httptest.Server
 }
 
 func newSite(pages string) (*site, error) {
@@ -65,7 +70,7 @@ func newSite(pages string) (*site, error) {
 		Guard:   guard.Config{Messages: 1_000_000, Bytes: 1 << 40, MaxMessage: 2 * maxSize}, // rates would measure themselves
 		Sealing: sealing,
 		Observe: func(e sallyport.Event) {
-			if e.Cause != nil && e.Reason != deny.PeerLost && e.Reason != deny.PeerClosed {
+			if e.Cause != nil && !slices.Contains(hangups, e.Reason) {
 				log.Printf("the door: %s: %v", e.Reason, e.Cause) // then a figure will be missing, and this is why
 			}
 		},
@@ -82,12 +87,12 @@ func newSite(pages string) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.server = &http.Server{
-		Handler:     door,
-		TLSConfig:   &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}},
-		ReadTimeout: 10 * time.Second,
+	s.server = &httptest.Server{
+		Listener: listener,
+		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}},
+		Config:   &http.Server{Handler: door, ReadTimeout: 10 * time.Second},
 	}
-	go s.server.ServeTLS(listener, "", "") // ends with close
+	s.server.StartTLS()
 	return s, nil
 }
 

@@ -196,35 +196,31 @@ func (s *site) echo(o order) (f figures, err error) {
 	message := bytes.Repeat([]byte{'x'}, 1+o.Size)
 	message[0] = 0 // the application's
 	run := func(n int) error {
-		sent, received := 0, 0
-		places := make(chan struct{}, max(o.Window, 1))
-		failed := make(chan error, 1)
-		go func() { // ends with the last message, or when the connection does
-			for ; sent < n; sent++ {
-				places <- struct{}{}
-				if err := c.send(message); err != nil {
-					failed <- err
-					return
-				}
-			}
-			failed <- nil
-		}()
-		for received < n {
-			m, err := c.receive()
-			if err != nil {
-				c.conn.Close()
+		// Window messages are less than the door queues, so that nobody waits for room.
+		sent := 0
+		for ; sent < min(n, max(o.Window, 1)); sent++ {
+			if err := c.send(message); err != nil {
 				return err
 			}
-			if len(m) == 0 || m[0] != 0 { // the door's own
+		}
+		for received := 0; received < n; {
+			m, err := c.receive()
+			switch {
+			case err != nil:
+				return err
+			case len(m) == 0 || m[0] != 0: // the door's own
 				continue
-			}
-			if len(m) != len(message) {
+			case len(m) != len(message):
 				return fmt.Errorf("%d bytes came back of %d", len(m), len(message))
 			}
-			received++
-			<-places
+			if received++; sent < n {
+				sent++
+				if err := c.send(message); err != nil {
+					return err
+				}
+			}
 		}
-		return <-failed
+		return nil
 	}
 	if err := run(o.N/10 + 1); err != nil { // warm
 		return f, err

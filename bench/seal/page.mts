@@ -1,6 +1,7 @@
 // What run.mjs has a page measure: the same as the Go program, by the client's own code.
-import { sealed } from '../../js/client/src/crypto/index.js'
+
 import { binary, half, next, open } from '../../js/client/src/crypto/half.js'
+import { sealed } from '../../js/client/src/crypto/index.js'
 import { secret } from '../../js/client/src/crypto/schedule.js'
 
 const maxData = 16_381
@@ -11,10 +12,11 @@ let bytes = 0
 
 /** Counts what a client's frames have: head, mask and payload. */
 class Counting extends WebSocket {
-  override send(data: ArrayBuffer | ArrayBufferView): void {
+  override send(data: string | BufferSource | Blob): void {
+    if (typeof data === 'string' || data instanceof Blob) throw new TypeError('nobody sends that here')
     const n = data.byteLength
     bytes += n + (n < 126 ? 6 : n < 65_536 ? 8 : 14)
-    super.send(data as ArrayBuffer)
+    super.send(data)
   }
 }
 
@@ -123,4 +125,6 @@ export async function alone({ size, n }: Order): Promise<{ seal: number; open: n
 }
 
 /** Which implementation of ML-KEM there is. */
-export const native = 'supports' in SubtleCrypto && (SubtleCrypto as unknown as { supports(op: string, name: string): boolean }).supports('encapsulateBits', 'ML-KEM-768')
+export const native =
+  'supports' in SubtleCrypto &&
+  (SubtleCrypto as unknown as { supports(op: string, name: string): boolean }).supports('encapsulateBits', 'ML-KEM-768')
