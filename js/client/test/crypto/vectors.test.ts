@@ -85,7 +85,7 @@ const prologueOf = (v: SessionVector) =>
     ),
   )
 /** Whether a key that no script can read is this one. */
-const isKey = async (key: CryptoKey, want: string) =>
+const isSecret = async (key: CryptoKey, want: string) =>
   expect(toHex(await expand(key, 'test'))).toBe(
     createHmac('sha256', hex(want))
       .update(label('test', Uint8Array.of(1)))
@@ -119,9 +119,9 @@ describe.each(all.map(v => [v.name, v] as const))('a session: %s', (_, v) => {
     const keys = await handshake.finish(hex(v.server_hello))
     expect(toHex(keys.th)).toBe(v.th2)
     expect(toHex(keys.root)).toBe(v.root)
-    await isKey(keys.c2s, v.c2s)
-    await isKey(keys.s2c, v.s2c)
-    await isKey(keys.confirm, v.confirm_key)
+    await isSecret(keys.c2s, v.c2s)
+    await isSecret(keys.s2c, v.s2c)
+    await isSecret(keys.confirm, v.confirm_key)
   })
 
   test('every record opens in its order, through both agreements', async () => {
@@ -136,7 +136,7 @@ describe.each(all.map(v => [v.name, v] as const))('a session: %s', (_, v) => {
       const h = into[r.from]
       const { iv, secret: epoch } = await h.keys
       expect(toHex(iv.slice(0, 12))).toBe(r.iv)
-      await isKey(epoch, r.epoch_secret)
+      await isSecret(epoch, r.epoch_secret)
       expect(toHex(await expand(epoch, 'key'))).toBe(r.key)
       const epochs = h.epochs
       const got = await open(h, hex(r.record))
@@ -156,8 +156,8 @@ describe.each(all.map(v => [v.name, v] as const))('a session: %s', (_, v) => {
         const fresh = await derive(th, root, s3)
         root = fresh.root
         expect(toHex(root)).toBe(a.root)
-        await isKey(fresh.s2c, a.s2c)
-        await isKey(fresh.c2s, a.c2s)
+        await isSecret(fresh.s2c, a.s2c)
+        await isSecret(fresh.c2s, a.c2s)
         into.server = half(fresh.s2c)
       } else if (r.kind === 'turn') into.client = half(await secret(hex(current!.c2s)))
     }
