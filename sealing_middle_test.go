@@ -205,14 +205,15 @@ func middleBubble(t *testing.T, f func(t *testing.T, m *middle)) {
 	})
 }
 
-// TestMiddleFlipsEveryByte flips one bit of each byte of each message in turn.
+// TestMiddleFlipsEveryByte flips one bit of each byte of each message in turn; under
+// the race detector, which makes that slow, of some.
 func TestMiddleFlipsEveryByte_SR97(t *testing.T) {
 	for n, name := range messageNames {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			middleBubble(t, func(t *testing.T, m *middle) {
 				step := 1
-				if testing.Short() {
+				if underRace {
 					step = 37
 				}
 				for i, size := 0, len(m.seen[n]); i < size; i += step {
@@ -233,7 +234,7 @@ func TestMiddleFlipsEveryByte_SR97(t *testing.T) {
 }
 
 // TestMiddle does to whole messages whatever can be done to them.
-func TestMiddle_SR97_AT28(t *testing.T) {
+func TestMiddle_SR97(t *testing.T) {
 	type row struct {
 		name   string
 		n      int
@@ -330,5 +331,63 @@ func exchanged(which int) func(int, []byte) [][]byte {
 			return [][]byte{message, held}
 		}
 		return [][]byte{message}
+	}
+}
+
+// Whoever is in between offers something else than the client does, or shows it
+// another answer than the door's: the door of a gate that requires the seal admits
+// nobody, the client of a pin goes on with nothing.
+func TestStrippedSeal_AT28(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		sent    []string // by the client, which has a pin
+		arrives []string // at the door
+		shown   string   // to the client, instead of what was selected
+		reason  deny.Reason
+		fault   seal.Fault
+	}{
+		{"the offer is left out", []string{"sallyport.v1+seal"}, []string{}, "sallyport.v1+seal", deny.SealRequired, ""},
+		{"a plain channel is offered", []string{"sallyport.v1+seal"}, []string{"sallyport.v1"}, "", deny.SealRequired, seal.FaultUnsealed},
+		{"a plain application is offered", []string{"sallyport.v1+seal~chat"}, []string{"chat"}, "", deny.SealRequired, seal.FaultUnsealed},
+		{"the answer is plain", []string{"sallyport.v1+seal~chat"}, nil, "sallyport.v1~chat", 0, seal.FaultUnsealed},
+		{"the answer names nothing", []string{"sallyport.v1+seal~chat"}, nil, "-", 0, seal.FaultUnsealed},
+		{"another application", []string{"sallyport.v1+seal~chat", "sallyport.v1+seal~admin"}, []string{"sallyport.v1+seal~admin"}, "", 0, seal.FaultUnsealed},
+		{"another application, and the answer is forged", []string{"sallyport.v1+seal~chat"}, []string{"sallyport.v1+seal~admin"}, "sallyport.v1+seal~chat", deny.SealHandshake, ""},
+		{"plain beside sealed", []string{"sallyport.v1+seal~chat"}, []string{"sallyport.v1", "chat", "sallyport.v1+seal~chat"}, "", 0, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			middleBubble(t, func(t *testing.T, m *middle) {
+				m.ended, m.heard = 0, ""
+				arrives := tt.arrives
+				if arrives == nil {
+					arrives = tt.sent
+				}
+				c := m.server.Connect(t, sallyporttest.Options{Path: "/ws", Protocols: arrives, Header: map[string][]string{"Authorization": {"Bearer eve"}}})
+				defer c.Socket().Close()
+				shown := c.Protocol
+				switch tt.shown {
+				case "":
+				case "-":
+					shown = ""
+				default:
+					shown = tt.shown
+				}
+				if got := seal.FaultOf(seal.CheckSelected(tt.sent, shown)); got != tt.fault {
+					t.Errorf("shown %q the client says %q, want %q", shown, got, tt.fault)
+				}
+				_, hello, err := seal.NewClient(m.keys.entry, seal.Context{
+					Token: tt.sent[0], Authority: "app.example.com:443", Target: "/ws", Origin: "https://app.example.com",
+				}, seal.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if tt.fault == "" {
+					c.Socket().Write(ws.AppendFrame(nil, ws.Client, true, ws.Binary, hello))
+				}
+				if synctest.Wait(); m.ended != tt.reason || m.heard != "" {
+					t.Errorf("the door says %s and heard %q, want %s", m.ended, m.heard, tt.reason)
+				}
+			})
+		})
 	}
 }
