@@ -142,6 +142,20 @@ func (a *api) routes() {
 			get(a.Prefix+"/getToken", a.getToken)
 		}
 	}
+	if s := a.policy.config.Sealing; s != nil {
+		get(sealDocument, func(w http.ResponseWriter, r *http.Request) error {
+			document := s.document(r.Host)
+			if len(document) == 0 {
+				return deny.Because(deny.HTTPNotFound, errors.New("no key document for this host"))
+			}
+			w.Header().Set("Content-Type", "application/octet-stream")
+			w.Header().Set("Cache-Control", "public, max-age=300")
+			w.Header().Set("Access-Control-Allow-Origin", "*") // public, and signed
+			w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
+			_, err := w.Write(document)
+			return err
+		})
+	}
 	for path, doc := range documents {
 		get(path, func(w http.ResponseWriter, _ *http.Request) error {
 			w.Header().Set("Content-Type", "application/json")
@@ -161,7 +175,7 @@ func (a *api) owns(rawPath string) bool {
 		return true
 	}
 	_, ok := a.Documents[rawPath]
-	return ok || a.Signer != nil && rawPath == "/.well-known/jwks.json"
+	return ok || a.policy.config.Sealing != nil && rawPath == sealDocument || a.Signer != nil && rawPath == "/.well-known/jwks.json"
 }
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -32,6 +32,8 @@ type Conn struct {
 	id      string
 	gate    string
 	origin  string
+	seals   string        // the token that wants the seal; empty if it is not sealed
+	key     string        // the thumbprint of the key that its client has proven to hold, if any
 	host    *http.Request // with nothing but what the host check reads
 	address netip.Addr
 	began   time.Time
@@ -54,6 +56,7 @@ type Conn struct {
 	parts    PartSink // sink, if it takes parts
 	protocol string
 	control  *control // if sallyport.v1 is spoken; else nil. Set before the link starts.
+	sealed   *sealed  // if it is sealed; else nil. Set before the link starts.
 
 	paused atomic.Uint32 // why nothing is read: pausedRate, pausedRoute
 

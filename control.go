@@ -91,7 +91,7 @@ func (c owner) gather(ev ws.Event) {
 	if ev.Last {
 		whole = 1
 	}
-	if !c.spend(whole, len(ev.Data)) {
+	if c.sealed == nil && !c.spend(whole, len(ev.Data)) {
 		return
 	}
 	if ev.First && ev.Last {
@@ -245,9 +245,13 @@ func inSeconds(d time.Duration) float64 {
 
 // controlFrame is a control message as the door sends it.
 func controlFrame(message map[string]any) []byte {
+	return ws.AppendFrame(nil, ws.Server, true, ws.Text, controlMessage(message))
+}
+
+func controlMessage(message map[string]any) []byte {
 	data, err := json.Marshal(message)
 	if err != nil {
 		panic("sallyport: " + err.Error()) // strings and numbers always can be written
 	}
-	return ws.AppendFrame(nil, ws.Server, true, ws.Text, append([]byte{markControl}, data...))
+	return append([]byte{markControl}, data...)
 }

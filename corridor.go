@@ -3,6 +3,7 @@ package sallyport
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/netip"
 	"time"
@@ -87,6 +88,11 @@ type visit struct {
 	offer   ws.Offer
 	apps    []string // subprotocols of the application
 	id      auth.Identity
+
+	// Of the sealed order.
+	seals  string   // the token that wants the seal, if the gate takes it
+	taken  net.Conn // the socket, once it was taken from the HTTP server
+	breach *breach  // what has come of the seal, once the 101 was sent
 }
 
 // corridor is the order in which a handshake passes the rooms. Here the order
@@ -105,12 +111,17 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		v.refuseHTTP(err)
 		return
 	}
-	if v.origin, err = g.origin.CheckHandshake(r); err != nil {
+	v.wantSeal()
+	if v.origin, err = v.checkOrigin(); err != nil {
 		v.refuse(err)
 		return
 	}
 	if v.apps, err = appProtocols(v.offer.Protocols); err != nil {
 		v.refuseHTTP(err)
+		return
+	}
+	if err = v.checkSeal(); err != nil {
+		v.refuse(err)
 		return
 	}
 	if d.isDraining() {
@@ -128,14 +139,22 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 			v.survive(c, place, p)
 		}
 	}()
-	if v.id, err = d.identify(ctx, g.Auth, r, v.attempt()); err != nil { // 4
-		place.Release()
-		v.refuse(err)
+	if v.seals != "" {
+		if r, err = v.openSeal(ctx); err != nil {
+			v.turnAway(place, err)
+			return
+		}
+		v.r = r // the route sees nothing else
+	}
+	if v.id, err = d.identify(ctx, g.Auth, r, v.attempt()); err == nil { // 4
+		err = v.bound(v.id)
+	}
+	if err != nil {
+		v.turnAway(place, err)
 		return
 	}
 	if err = place.Bind(v.id.Issuer, v.id.Subject); err != nil { // 5
-		place.Release()
-		v.refuse(err)
+		v.turnAway(place, err)
 		return
 	}
 	c = d.newConn(v, place) // from here on, whoever ends c releases the place
@@ -159,6 +178,17 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 	v.live(c, h, sink) // 7
 }
 
+// turnAway refuses and gives the place back. A sealed refusal lingers, and there
+// are no more of an address than places: nothing else bounds them.
+func (v *visit) turnAway(place *guard.Place, err error) {
+	if v.taken != nil {
+		defer place.Release()
+	} else {
+		place.Release()
+	}
+	v.refuse(err)
+}
+
 // survive gives back what a handshake holds whose authenticator or route panicked.
 func (v *visit) survive(c *Conn, place *guard.Place, p any) {
 	place.Release()
@@ -166,8 +196,8 @@ func (v *visit) survive(c *Conn, place *guard.Place, p any) {
 	if c != nil {
 		c.End(deny.Internal, err)
 	}
-	if v.w != nil { // else the socket was taken over, and ends with c
-		v.refuseHTTP(err)
+	if v.w != nil || c == nil || c.live() == nil { // else the socket ends with c
+		v.refuse(err)
 	}
 }
 
@@ -214,7 +244,11 @@ func addressText(a netip.Addr) string {
 }
 
 func (v *visit) attempt() auth.Attempt {
-	return auth.Attempt{Gate: v.gate.Path, Origin: v.origin, Address: addressText(v.address)}
+	at := auth.Attempt{Gate: v.gate.Path, Origin: v.origin, Address: addressText(v.address)}
+	if v.breach != nil {
+		at.Key = v.breach.key
+	}
+	return at
 }
 
 // acceptable refuses an identity that has ended, that was revoked, or that

@@ -49,6 +49,9 @@ type Config struct {
 	// with Upgrade stripped. nil: they get 404.
 	App http.Handler
 
+	// Sealing is what gates with SealOffered or SealRequired seal with.
+	Sealing *Sealing
+
 	// ClientAddress finds the client's address behind proxies. nil: the peer's.
 	ClientAddress func(*http.Request) netip.Addr
 
@@ -77,6 +80,7 @@ type Door struct {
 	tickets     *ticket.Tickets
 	refusals    refusals
 	rechecks    chan struct{} // holds a token for each re-check in flight
+	unsealed    chan struct{} // … for each handshake of the seal
 
 	strict, lax atomic.Bool // a handshake came through a strict listener, through another
 
@@ -103,6 +107,7 @@ func New(c Config) (*Door, error) {
 		conns:    map[string]*Conn{},
 		requests: map[*request]struct{}{},
 		rechecks: make(chan struct{}, maxRechecks),
+		unsealed: make(chan struct{}, maxUnsealed),
 	}
 	p, limits, err := d.compile(c, nil)
 	var err2 error
@@ -173,6 +178,12 @@ func fill(g Gate, c *Config, doorOrigin *origin.Policy) (*gate, error) {
 	}
 	if g.Route == nil {
 		errs = append(errs, errors.New("no route"))
+	}
+	if g.Seal != SealOff && (c.Sealing == nil || c.Sealing.Ring == nil || len(c.Sealing.Document) == 0 && len(c.Sealing.Documents) == 0) {
+		errs = append(errs, errors.New("a seal without Config.Sealing"))
+	}
+	if g.Seal == SealRequired && g.HTTP != nil {
+		errs = append(errs, errors.New("ordinary requests cannot be sealed"))
 	}
 	if full.Auth == nil {
 		full.Auth = c.Auth

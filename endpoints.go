@@ -186,6 +186,9 @@ func (a *api) renew(w http.ResponseWriter, r *http.Request) error {
 		if c.Reason() != 0 || c.gate != g.Path || in.Connection != "" && c.id != in.Connection {
 			continue
 		}
+		if c.Sealed() {
+			continue // is renewed inside: nothing that is said outside the seal counts
+		}
 		if old := c.Identity(); old.Issuer != id.Issuer || old.Subject != id.Subject {
 			continue // knowing an id gives no right to end another's connection
 		}

@@ -42,5 +42,6 @@ type Event struct {
 	Sent     int64
 	Messages int64  // data messages received from the client
 	Replies  int64  // data messages sent to it
+	Sealed   bool   // whether the connection is, or wanted to be, sealed above TLS
 	By       string // who ended it: "client", "door", "route"
 }

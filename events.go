@@ -7,6 +7,7 @@ import (
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/seal"
 )
 
 // owner is a connection as the owner of its link: what it does when bytes arrive.
@@ -19,6 +20,9 @@ func (c owner) Ready() bool { return c.paused.Load() == 0 }
 
 func (c owner) Data(ev ws.Event) {
 	defer c.survive()
+	if c.sealed != nil && !c.unseal(&ev) {
+		return
+	}
 	if c.control != nil && !c.unwrap(&ev) {
 		return
 	}
@@ -28,7 +32,7 @@ func (c owner) Data(ev ws.Event) {
 		whole = 1
 		c.messages.Add(1)
 	}
-	if !c.spend(whole, len(ev.Data)) {
+	if c.sealed == nil && !c.spend(whole, len(ev.Data)) {
 		return
 	}
 	if c.parts != nil {
@@ -109,6 +113,15 @@ func (c owner) Arrived(n int, unfinished bool) {
 
 func (c owner) PeerClosed(code uint16, reason string) {
 	defer c.survive()
+	if c.sealed == nil {
+		c.goodbye(code, reason)
+	} else if err := c.sealed.session.Closed(); err != nil { // else the goodbye was heard inside
+		c.End(sealReason(err), err)
+	}
+}
+
+// goodbye is what the client said last.
+func (c owner) goodbye(code uint16, reason string) {
 	c.peerReason.Store(&reason)
 	c.peerCode.Store(uint32(code))
 	if l, ok := c.sink.(Leaver); ok {
@@ -121,7 +134,15 @@ func (c owner) PeerClosed(code uint16, reason string) {
 
 func (c owner) Failed(err error) {
 	if fault, ok := errors.AsType[*ws.Error](err); ok {
-		c.End(reasonOf(fault), err)
+		reason := reasonOf(fault)
+		if c.sealed != nil { // whoever is between can break frames
+			reason = deny.SealBroken
+		}
+		c.End(reason, err)
+		return
+	}
+	if _, ok := errors.AsType[*seal.Error](err); ok { // of a record that could not be made
+		c.End(sealReason(err), err)
 		return
 	}
 	if c.peerCode.Load() != 0 {
@@ -129,8 +150,11 @@ func (c owner) Failed(err error) {
 		return
 	}
 	reason := deny.PeerLost
-	if errors.Is(err, link.ErrSlow) {
+	switch {
+	case errors.Is(err, link.ErrSlow):
 		reason = deny.GuardSlow
+	case c.sealed != nil:
+		reason = deny.SealTruncated
 	}
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the socket ended without a close frame")
@@ -156,6 +180,9 @@ func (c owner) Drained() {
 }
 
 func (c owner) Released() {
+	if c.sealed != nil {
+		c.sealed.session.Erase()
+	}
 	c.dropPartial()
 	c.door.forgetConn(c.Conn)
 	c.door.sockets.Done()

@@ -38,6 +38,14 @@ type Gate struct {
 	Guard  *guard.Config      // nil: that of the door
 	Refuse Refuse
 
+	// Seal says whether connections are sealed above TLS (measure 5). Default
+	// SealOff.
+	Seal Seal
+
+	// AllowUnbound admits, on a gate with SealRequired, credentials that are
+	// bound to no key: whoever ends TLS and got hold of one can use it too.
+	AllowUnbound bool
+
 	// HTTP answers requests on this path that are no upgrade, after they passed
 	// the same checks. nil: they get 426.
 	HTTP http.Handler

@@ -46,6 +46,9 @@ func (d *Door) guarded(p *policy, g *gate, w http.ResponseWriter, r *http.Reques
 	ctx, cancel := context.WithTimeout(r.Context(), openWait)
 	v.id, err = d.identify(ctx, auth.Without(g.Auth, auth.Ticket), r, v.attempt()) // tickets are for handshakes
 	cancel()
+	if err == nil {
+		err = v.bound(v.id) // nothing proves a key here
+	}
 	if err != nil {
 		v.refuseHTTP(err)
 		return

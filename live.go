@@ -15,12 +15,16 @@ import (
 	"github.com/sallyport/sallyport/guard"
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/seal"
 )
 
 func (d *Door) newConn(v *visit, place *guard.Place) *Conn {
 	c := &Conn{
-		door: d, id: newID(), gate: v.gate.Path, origin: v.origin, host: hostOf(v.r),
+		door: d, id: newID(), gate: v.gate.Path, origin: v.origin, seals: v.seals, host: hostOf(v.r),
 		address: v.address, began: v.began, place: place,
+	}
+	if v.breach != nil {
+		c.key = v.breach.key
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	id := v.id
@@ -42,6 +46,12 @@ func (v *visit) handshake(c *Conn) *Handshake {
 	r := v.r.Clone(c.ctx)
 	h := &Handshake{Request: r, ID: c.id, Gate: c.gate, Identity: v.id, Origin: c.origin, Address: c.address, Conn: c}
 	h.Protocols = v.apps
+	if v.seals != "" { // the answer was given, and named one
+		h.Protocols = nil
+		if app := shownProtocol(v.seals); app != "" {
+			h.Protocols = []string{app}
+		}
+	}
 	r.Header.Del("Sec-WebSocket-Protocol")
 	if len(h.Protocols) > 0 {
 		r.Header.Set("Sec-WebSocket-Protocol", strings.Join(h.Protocols, ", "))
@@ -55,15 +65,19 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 	d := v.door
 	abandon := func(err error) {
 		c.end(ending{reason: deny.Of(err), cause: err, by: "door"}) // unless it has ended
-		sink.Closed(nil, c.Reason())
 		ended := c.ended.Load()
 		if err == nil {
 			err = deny.Because(ended.reason, ended.cause)
 		}
-		v.refuse(err)
+		defer v.refuse(err) // also if the sink panics
+		sink.Closed(nil, c.Reason())
 	}
 	if h.Protocol != "" && !slices.Contains(h.Protocols, h.Protocol) {
 		abandon(deny.Because(deny.BackendProtocol, errors.New("the route selected a subprotocol that was not offered")))
+		return
+	}
+	if v.seals != "" && h.Protocol != shownProtocol(v.seals) {
+		abandon(deny.Because(deny.BackendProtocol, errors.New("the route did not select the subprotocol of the seal")))
 		return
 	}
 	if err := d.judge(c); err != nil {
@@ -74,52 +88,54 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 		abandon(nil)
 		return
 	}
-	protocol := selectProtocol(v.offer.Protocols, h.Protocol)
-	header := http.Header{}
-	v.policy.headers.Apply(header)
-	socket, early, err := d.hijack(v.w)
-	if err != nil {
-		abandon(deny.Because(deny.Internal, err))
-		return
-	}
-	// The server no longer answers: from here on refusals are written raw.
-	v.w = nil
-	if early {
-		sinkErr := deny.Because(deny.HTTPMalformed, errors.New("bytes behind the handshake, before its answer"))
-		c.end(ending{reason: deny.HTTPMalformed, cause: sinkErr, by: "client"})
-		defer v.refuseRaw(socket, sinkErr) // also if the sink panics
-		sink.Closed(nil, deny.HTTPMalformed)
-		return
+	protocol, header := v.seals, http.Header{}
+	var early []byte
+	if v.seals == "" {
+		protocol = selectProtocol(v.offer.Protocols, h.Protocol)
+		v.policy.headers.Apply(header)
+		socket, tooSoon, err := d.hijack(v.w)
+		if err != nil {
+			abandon(deny.Because(deny.Internal, err))
+			return
+		}
+		// The server no longer answers: from here on refusals are written raw.
+		v.w, v.taken = nil, socket
+		if tooSoon {
+			abandon(deny.Because(deny.HTTPMalformed, errors.New("bytes behind the handshake, before its answer")))
+			return
+		}
+	} else {
+		early = v.breach.unread
 	}
 	if end, why := c.life.End(); !time.Now().Before(end) { // the clock may not have come to it
 		c.End(why, nil)
 	}
-	if !d.revocations.Unless(holder(v.id), func() { c.goLive(v, socket, protocol, header, sink) }) {
+	if !d.revocations.Unless(holder(v.id), func() { c.goLive(v, protocol, header, sink) }) {
 		c.end(ending{reason: deny.AuthRevoked, by: "door"})
 	}
 	l := c.live()
 	if l == nil { // a stop won
 		ended := c.ended.Load()
-		defer v.refuseRaw(socket, deny.Because(ended.reason, ended.cause)) // also if the sink panics
+		defer v.refuse(deny.Because(ended.reason, ended.cause)) // also if the sink panics
 		sink.Closed(nil, ended.reason)
 		return
 	}
 	d.observe(Event{
 		Kind: Admitted, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address,
-		Identity: v.id, Status: http.StatusSwitchingProtocols, Lasted: time.Since(v.began),
+		Identity: v.id, Status: http.StatusSwitchingProtocols, Lasted: time.Since(v.began), Sealed: c.Sealed(),
 	})
 	func() {
 		defer c.survive()
 		sink.Opened(c)
 	}()
-	l.Start(nil)
+	l.Start(early)
 	d.clock.Set(&c.alarm, c.life.First())
 	d.startRecheck(c, v.gate)
 	d.rejudge(c, v.policy)
 }
 
 // goLive makes c's link, unless c has ended.
-func (c *Conn) goLive(v *visit, socket net.Conn, protocol string, header http.Header, sink Sink) {
+func (c *Conn) goLive(v *visit, protocol string, header http.Header, sink Sink) {
 	g, d := v.gate, v.door
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,17 +145,29 @@ func (c *Conn) goLive(v *visit, socket net.Conn, protocol string, header http.He
 	config := link.Config{
 		Role: ws.Server, MaxMessage: g.guard.MaxMessage, WriteWait: g.guard.WriteWait, Budget: d.budget, Writers: &d.writers,
 	}
-	first := ws.AppendResponse(nil, v.offer, protocol, header)
 	c.life.Live(speaks(protocol))
+	var first []byte
+	if b := v.breach; b != nil {
+		c.sealed = &b.sealed
+		config.MaxMessage, config.Seal = seal.MaxRecord, c.sealed
+	} else {
+		first = ws.AppendResponse(nil, v.offer, protocol, header)
+	}
 	if speaks(protocol) {
 		c.control = &control{}
-		config.MaxMessage, config.Marks = max(config.MaxMessage, maxControlIn)+1, controlMarks
-		first = append(first, controlFrame(c.hello())...)
+		config.Marks = controlMarks
+		if c.sealed == nil {
+			config.MaxMessage = max(config.MaxMessage, maxControlIn) + 1
+			first = append(first, controlFrame(c.hello())...)
+		}
 	}
 	c.sink, c.protocol = sink, protocol
 	c.parts, _ = sink.(PartSink)
 	d.sockets.Add(1)
-	c.link = link.New(d.engine, socket, owner{c}, config, first)
+	c.link = link.New(d.engine, v.taken, owner{c}, config, first)
+	if c.sealed != nil {
+		c.link.Insert(controlFrame(c.hello())) // an empty queue takes it
+	}
 }
 
 // strictConn is what a strict listener's connections offer once hijacked.

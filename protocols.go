@@ -15,6 +15,8 @@ const (
 	neutral    = "sallyport"    // of a page that has none of its own: a browser that offered some fails unless one is selected
 	channel    = "sallyport.v1" // the control channel, without a subprotocol of the application …
 	channelFor = channel + "~"  // … and with the one that follows
+	sealing    = channel + "+seal"
+	sealingFor = sealing + "~"
 )
 
 // reservedProtocol reports whether a subprotocol is the door's own business.
@@ -22,13 +24,27 @@ func reservedProtocol(p string) bool { return strings.HasPrefix(p, neutral) }
 
 // speaks reports whether the control channel is spoken under a selected token.
 func speaks(selected string) bool {
-	return selected == channel || strings.HasPrefix(selected, channelFor)
+	return selected == channel || strings.HasPrefix(selected, channelFor) || isSealing(selected)
+}
+
+// isSealing reports whether the channel is sealed under a token.
+func isSealing(token string) bool { return token == sealing || strings.HasPrefix(token, sealingFor) }
+
+// sealToken is the first token of an offer that wants the seal, which is the one
+// that is selected; empty if there is none.
+func sealToken(offer []string) string {
+	if i := slices.IndexFunc(offer, isSealing); i >= 0 {
+		return offer[i]
+	}
+	return ""
 }
 
 // shownProtocol is the application's part of a selected token.
 func shownProtocol(selected string) string {
-	if app, ok := strings.CutPrefix(selected, channelFor); ok {
-		return app
+	for _, prefix := range []string{channelFor, sealingFor} {
+		if app, ok := strings.CutPrefix(selected, prefix); ok {
+			return app
+		}
 	}
 	if reservedProtocol(selected) {
 		return ""
@@ -44,9 +60,10 @@ func appProtocols(offer []string) (apps []string, err error) {
 	tickets := 0
 	for _, p := range offer {
 		app, wrapped := strings.CutPrefix(p, channelFor)
+		inside, seals := strings.CutPrefix(p, sealingFor)
 		switch {
-		case wrapped && (app == "" || reservedProtocol(app)):
-			return nil, deny.Because(deny.HTTPMalformed, fmt.Errorf("%s wants a subprotocol of the application behind it", channelFor))
+		case wrapped && (app == "" || reservedProtocol(app)), seals && (inside == "" || reservedProtocol(inside)):
+			return nil, deny.Because(deny.HTTPMalformed, fmt.Errorf("%q lacks a subprotocol of the application", p))
 		case strings.HasPrefix(p, auth.TicketPrefix):
 			tickets++
 		case (wrapped || !reservedProtocol(p)) && !slices.Contains(apps, app):

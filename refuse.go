@@ -101,7 +101,14 @@ func byPolicy(r deny.Reason) bool { return r.Close() == 4001 }
 // refuse answers a handshake that was well-formed.
 func (v *visit) refuse(err error) {
 	reason := deny.Of(err)
-	if !byPolicy(reason) || v.gate.Refuse == RefuseHTTP {
+	switch {
+	case v.breach != nil:
+		v.refuseSealed(err)
+		return
+	case v.taken != nil:
+		v.refuseRaw(v.taken, err)
+		return
+	case !byPolicy(reason) || v.gate.Refuse == RefuseHTTP:
 		v.refuseHTTP(err)
 		return
 	}
@@ -187,7 +194,7 @@ func (v *visit) observe(err error, status int) {
 	}
 	v.door.observe(Event{
 		Kind: Refused, Gate: gate, Path: rawPath(v.r), Origin: v.originSent(), Address: v.address, Identity: v.id,
-		Reason: deny.Of(err), Cause: err, Status: status, Lasted: time.Since(v.began),
+		Reason: deny.Of(err), Cause: err, Status: status, Lasted: time.Since(v.began), Sealed: v.seals != "",
 	})
 }
 

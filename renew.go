@@ -50,7 +50,7 @@ func (d *Door) renew(c *Conn, id auth.Identity) error {
 	if reason := c.Reason(); reason != 0 {
 		return deny.Because(reason, nil)
 	}
-	d.observe(Event{Kind: Renewed, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: id})
+	d.observe(Event{Kind: Renewed, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: id, Sealed: c.Sealed()})
 	return nil
 }
 
@@ -63,6 +63,8 @@ func fits(old, id auth.Identity) error {
 		return errors.New("another audience")
 	case id.Method != old.Method:
 		return errors.New("another method")
+	case id.Key != old.Key:
+		return errors.New("bound to another key")
 	}
 	return keepsScopes(old, id)
 }
@@ -108,8 +110,11 @@ func (d *Door) renewBy(ctx context.Context, c *Conn, cmd command) error {
 	if cmd.Ticket != "" && (!strings.HasPrefix(cmd.Ticket, auth.TicketPrefix) || strings.Contains(cmd.Ticket, ",")) {
 		return deny.Because(deny.AuthInvalid, errors.New("renew: not a ticket"))
 	}
-	id, err := d.identify(ctx, g.Auth, c.presenting(ctx, cmd), auth.Attempt{Gate: c.gate, Origin: c.origin, Address: addressText(c.address)})
+	id, err := d.identify(ctx, g.Auth, c.presenting(ctx, cmd), auth.Attempt{Gate: c.gate, Origin: c.origin, Address: addressText(c.address), Key: c.provenKey()})
 	if err != nil {
+		return err
+	}
+	if err := g.bound(id, c.provenKey()); err != nil {
 		return err
 	}
 	if err := somebody(id); err != nil {
@@ -135,7 +140,7 @@ func (c *Conn) noteRefusal(err error) {
 	if c.Reason() == 0 {
 		c.door.observe(Event{
 			Kind: Refused, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: c.Identity(),
-			Reason: deny.Of(err), Cause: err,
+			Reason: deny.Of(err), Cause: err, Sealed: c.Sealed(),
 		})
 	}
 }

@@ -113,6 +113,7 @@ var rulesLayers = []rulesLayer{
 	{"route/...", ". deny auth/... origin headers guard seal internal/ws internal/cookie internal/link", ""},
 
 	{"internal/state", "auth/session guard", "go.etcd.io/bbolt"},
+	{"internal/sealkeys", "seal internal/strictjson", ""},
 	{"internal/config", "deny origin", "go.yaml.in/yaml/v4"},
 	{"internal/admin", ". deny auth/... guard origin", ""},
 	{"internal/demo internal/demo/...", "* -internal/app/cli", ""},

@@ -36,6 +36,7 @@ type Identity struct {
 	IssuedAt   time.Time // zero counts as 1970 for revocation by time
 	Expires    time.Time // zero: no end of its own; then a revocation holds for 7 days, not for ever
 	Scopes     []string  // sorted, without doubles
+	Key        string    // thumbprint (RFC 7638) of the key that the credential is bound to, whose holder proved it; empty for a bearer
 
 	// Handle is what the authenticator that made the identity needs to ask
 	// again; opaque to everybody else and never logged.
@@ -84,6 +85,7 @@ type Attempt struct {
 	Gate    string // the gate's path
 	Origin  string // the trusted origin of the request; "none" if it has none
 	Address string // the client's address, without port
+	Key     string // thumbprint of the key that the client has proven to hold, inside the seal; empty if none
 }
 
 type attemptKey struct{}

@@ -36,6 +36,14 @@ const (
 	WSProtocol                           // ws.protocol: 1002, HTTP 400. The peer broke the WebSocket protocol.
 	WSUnsupported                        // ws.unsupported: 1003, HTTP 415. This kind of message is not accepted here.
 	WSUTF8                               // ws.utf8: 1007, HTTP 400. A text message was not valid UTF-8.
+	SealRequired                         // seal.required: 4001, HTTP 403. Only sealed connections are taken here.
+	SealKeys                             // seal.keys: 4230, HTTP 409. The sealing key that was named is not in use; fetch the key document again.
+	SealUnbound                          // seal.unbound: 4001, HTTP 401. The credential is not bound to the key that was proven, or to none where one is required.
+	SealHandshake                        // seal.handshake: 4231, HTTP 400. A message of the seal's handshake is not what the peer sent, or was meant for another place.
+	SealBroken                           // seal.broken: 4232, HTTP 400. A record is not the one that the peer sent next.
+	SealLimit                            // seal.limit: 4233, HTTP 429. A limit of the seal was passed; connect again.
+	SealTruncated                        // seal.truncated: 4234, HTTP 408. The connection ended without a sealed end.
+	SealMalformed                        // seal.malformed: 1002, HTTP 400. The peer sealed something that the protocol forbids.
 	ControlMalformed                     // control.malformed: 1002, HTTP 400. A message did not begin with the byte that sallyport.v1 wants, or a control message was malformed.
 	GuardTooBig                          // guard.too-big: 1009, HTTP 413. The message is larger than allowed.
 	Internal                             // internal: 1011, HTTP 500. Something failed on this side.
@@ -92,6 +100,14 @@ var table = [...]row{
 	{"ws.protocol", "Protocol error", 1002, 1001, 400, "never", "The peer broke the WebSocket protocol."},
 	{"ws.unsupported", "Unsupported data", 1003, 1001, 415, "never", "This kind of message is not accepted here."},
 	{"ws.utf8", "Invalid UTF-8", 1007, 1001, 400, "never", "A text message was not valid UTF-8."},
+	{"seal.required", "Unauthorized", 4001, 1001, 403, "never", "Only sealed connections are taken here."},
+	{"seal.keys", "Sealing keys changed", 4230, 1001, 409, "reauth", "The sealing key that was named is not in use; fetch the key document again."},
+	{"seal.unbound", "Unauthorized", 4001, 1001, 401, "reauth", "The credential is not bound to the key that was proven, or to none where one is required."},
+	{"seal.handshake", "Seal failed", 4231, 1001, 400, "later", "A message of the seal's handshake is not what the peer sent, or was meant for another place."},
+	{"seal.broken", "Seal broken", 4232, 1001, 400, "later", "A record is not the one that the peer sent next."},
+	{"seal.limit", "Seal spent", 4233, 1001, 429, "later", "A limit of the seal was passed; connect again."},
+	{"seal.truncated", "Cut short", 4234, 1001, 408, "later", "The connection ended without a sealed end."},
+	{"seal.malformed", "Protocol error", 1002, 1001, 400, "never", "The peer sealed something that the protocol forbids."},
 	{"control.malformed", "Protocol error", 1002, 1001, 400, "never", "A message did not begin with the byte that sallyport.v1 wants, or a control message was malformed."},
 	{"guard.too-big", "Too big", 1009, 1001, 413, "never", "The message is larger than allowed."},
 	{"internal", "Internal error", 1011, 1001, 500, "later", "Something failed on this side."},

@@ -48,6 +48,9 @@ func (v *Verifier) judge(t *parsed, now time.Time) (auth.Identity, error) {
 	if err := otherKind(claims); err != nil {
 		return none, invalid("%w", err)
 	}
+	if id.Key, err = boundTo(claims["cnf"]); err != nil {
+		return none, invalid("%w", err)
+	}
 	if id.Subject, _ = asString(claims["sub"]); !strictjson.Text(id.Subject, maxName) {
 		return none, invalid("no usable sub")
 	}
@@ -129,7 +132,7 @@ func (v *Verifier) strength(claims map[string]json.RawMessage, now time.Time) (e
 
 // otherKind recognises tokens that are signed by the same keys and are no access
 // tokens: OpenID Connect ID tokens by the hashes that only they have, those of
-// Keycloak and Cognito by their own marks, and tokens bound to a key.
+// Keycloak and Cognito by their own marks.
 func otherKind(claims map[string]json.RawMessage) error {
 	for _, name := range []string{"at_hash", "c_hash", "s_hash"} {
 		if _, ok := claims[name]; ok {
@@ -146,11 +149,29 @@ func otherKind(claims map[string]json.RawMessage) error {
 	case "id", "refresh", "offline", "logout":
 		return fmt.Errorf("a token of the kind %q is no access token", typ)
 	}
-	if _, ok := claims["cnf"]; ok {
-		return errors.New("bound to a key (cnf), which a bearer token cannot prove")
-	}
 	return nil
 }
+
+// boundTo is the thumbprint of the key that a token is bound to (RFC 9449,
+// section 6.1); empty if there is no such claim. Other ways of binding cannot be
+// proven here.
+func boundTo(raw json.RawMessage) (string, error) {
+	if raw == nil {
+		return "", nil
+	}
+	cnf, err := strictjson.Object(raw)
+	if err != nil {
+		return "", fmt.Errorf("cnf: %w", err)
+	}
+	jkt, ok := asString(cnf["jkt"])
+	if !ok || len(cnf) != 1 || len(jkt) != thumbprintSize {
+		return "", errors.New("bound to a key (cnf) in a way that cannot be proven here")
+	}
+	return jkt, nil
+}
+
+// thumbprintSize is that of SHA-256 in base64url.
+const thumbprintSize = 43
 
 // forAudience reports whether want is aud or a member of it. A list with
 // anything else than strings is none.

@@ -12,8 +12,8 @@
 // 8 KiB and ends within 7 days, since revocations are kept that long.
 //
 // A bearer token is worth as much as the place where it is kept: who steals one
-// is its holder until it ends or is revoked. Tokens bound to a key (cnf) are
-// refused, because nothing here checks that binding.
+// is its holder until it ends or is revoked. A token bound to a key (cnf.jkt, RFC
+// 9449) is refused unless the attempt has proven that key, inside the seal.
 package jwt
 
 import (
@@ -248,6 +248,9 @@ func (v *Verifier) Verify(ctx context.Context, token string) (auth.Identity, err
 	id, err := v.judge(t, time.Now())
 	if err != nil {
 		return auth.Identity{}, err
+	}
+	if id.Key != "" && id.Key != auth.AttemptFrom(ctx).Key {
+		return auth.Identity{}, invalid("bound to a key (cnf), which was not proven")
 	}
 	id.KeyID = keyID
 	return id, nil

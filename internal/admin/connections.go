@@ -26,6 +26,7 @@ type Connection struct {
 	Origin     string    `json:"origin"`
 	Address    string    `json:"address"`
 	Protocol   string    `json:"protocol,omitempty"`
+	Sealed     bool      `json:"sealed"` // above TLS
 	Began      time.Time `json:"began"`
 	Expires    time.Time `json:"expires"`
 	BytesIn    int64     `json:"bytes_received"`
@@ -44,7 +45,7 @@ func describe(c *sallyport.Conn) Connection {
 	id := c.Identity()
 	out := Connection{
 		ID: c.ID(), Gate: c.Gate(), Issuer: id.Issuer, Subject: id.Subject, Session: id.Session, Credential: id.Credential,
-		Method: id.Method, Scopes: id.Scopes, Origin: c.Origin(), Protocol: c.Protocol(),
+		Method: id.Method, Scopes: id.Scopes, Origin: c.Origin(), Protocol: c.Protocol(), Sealed: c.Sealed(),
 		Began: c.Began().UTC().Truncate(time.Millisecond), Expires: c.Expires().UTC().Truncate(time.Millisecond),
 	}
 	if c.Address().IsValid() {

@@ -147,6 +147,9 @@ func attributes(e sallyport.Event) []slog.Attr {
 		text("path", requested(e.Path))
 	}
 	text("origin", e.Origin)
+	if e.Sealed {
+		list = append(list, slog.Bool("sealed", true))
+	}
 	switch e.Kind {
 	case sallyport.Refused:
 		number("status", int64(e.Status))

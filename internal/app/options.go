@@ -81,6 +81,7 @@ type Snapshot struct {
 	Conns      iter.Seq[*sallyport.Conn]
 	Draining   bool
 	NotAfter   map[string]time.Time // end of the certificate, by name
+	SealEnds   map[string]time.Time // when sealing stops without new keys, by authority
 	Reloaded   time.Time            // the last successful load of the configuration
 	ReloadOK   bool                 // whether the last attempt succeeded
 	Warnings   int                  // settings that weaken the door

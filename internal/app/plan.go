@@ -46,6 +46,7 @@ type plan struct {
 
 	verifiers []*verifier
 	sessions  *session.Sessions // nil if none are kept
+	sealing   *sealing          // nil if no gate has a seal
 }
 
 // warnings is a sentence for every setting that weakens the door, and for every
@@ -116,6 +117,9 @@ func (s *Server) compile(f *config.File, origins config.Origins, old *plan) (*pl
 	if p.sessions != nil {
 		p.door.API.Sessions, p.door.API.Signer = p.sessions, s.tokens
 	}
+	if err := s.openSealing(p, old != nil && old.sealing != nil); err != nil {
+		errs = append(errs, &Mistake{err})
+	}
 	for i := range f.Gates {
 		gate, err := s.gate(p, &f.Gates[i], old, address)
 		if err != nil {
@@ -170,6 +174,7 @@ func (s *Server) gate(p *plan, g *config.Gate, old *plan, address func(*http.Req
 	if g.Refuse == "http" {
 		out.Refuse = sallyport.RefuseHTTP
 	}
+	out.Seal, out.AllowUnbound = seals[g.Seal], !g.RequireBound
 	if g.HTTP == "guarded" && backend != nil {
 		out.HTTP = backend.HTTP()
 	}

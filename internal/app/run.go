@@ -83,6 +83,7 @@ func (s *Server) announce() {
 	if ca := s.authority; ca != nil {
 		s.log.Info(trust(p), "path", ca.Path(), "sha256", ca.Fingerprint())
 	}
+	s.tellSealing("sealed gates", p.sealing)
 	if p.file.App != "" {
 		s.log.Info("pages of the app without a Content-Security-Policy of their own get the door's strict one", "app", p.file.App)
 	}

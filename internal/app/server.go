@@ -46,6 +46,8 @@ type Server struct {
 	tokens, identities *jwt.Signer
 	tickets            *ticket.Tickets
 	certs              current
+	ownSeal            *sealing // kept in memory; guarded by reloading
+	upkept             upkept   // owned by upkeep
 
 	door     atomic.Pointer[sallyport.Door] // nil until the rooms are ready
 	draining atomic.Bool
@@ -245,7 +247,7 @@ func (s *Server) snapshot() Snapshot {
 	p := s.plan
 	out := Snapshot{
 		Conns: s.door.Load().Conns(), Draining: s.draining.Load(), NotAfter: p.certs.notAfter(),
-		Reloaded: s.reloaded, ReloadOK: s.reloadGood, Warnings: len(p.warnings()), Suppressed: s.access.Suppressed(),
+		SealEnds: p.sealing.ends(), Reloaded: s.reloaded, ReloadOK: s.reloadGood, Warnings: len(p.warnings()), Suppressed: s.access.Suppressed(),
 	}
 	for i := range p.file.Gates {
 		if p.file.Gates[i].Backend.DangerouslySkipVerify != "" {

@@ -37,6 +37,7 @@ func (s *Server) upkeep() {
 		case now := <-tick.C:
 			s.access.flush(now, false)
 			s.pollCertificates()
+			s.keepSealing(now)
 			s.refreshDue(ctx, now)
 		}
 	}

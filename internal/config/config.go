@@ -30,6 +30,7 @@ type File struct {
 	Defaults Gate   // what gates share; its Path is empty
 	Gates    []Gate // at least one
 	Identity Identity
+	Sealing  Sealing
 	Log      Log
 	Shutdown Shutdown
 }
@@ -84,6 +85,20 @@ type KeyPair struct{ Cert, Key string }
 type Identity struct {
 	Headers  map[string]string // header name to claim: sub, iss, session, scopes or method
 	Audience string            // of the signed header. Empty: the gate's backend
+}
+
+// Sealing is the keys of gates with a seal; "sallyport keys" makes them.
+type Sealing struct {
+	// Dir is the folder of the keys. Default "seal" in State; empty: they are made
+	// at start and kept in memory.
+	Dir string
+
+	// Authorities are the names under which clients reach the door, host:port.
+	// Empty: its own, and those of the keys.
+	Authorities []string
+
+	Renew  string   // "auto" (default): where an identity lies in Dir, keys are replaced in time; "manual"
+	Suites []string // of keys. Empty: those that there are, else MLKEM768-X25519
 }
 
 // Log says what is written to the standard error stream.

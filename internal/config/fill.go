@@ -26,6 +26,10 @@ func (l *loader) fill() {
 	if l.nodes["state"] == nil {
 		l.stateDir()
 	}
+	if l.nodes["sealing.dir"] == nil && f.State != "" && !f.InMemory() {
+		f.Sealing.Dir = filepath.Join(f.State, "seal")
+		l.derive("sealing.dir", "default in state")
+	}
 	for i := range f.Gates {
 		l.fillGate(&f.Gates[i], fmt.Sprintf("gates[%d]", i))
 	}

@@ -17,7 +17,9 @@ type Gate struct {
 	Auth  Auth
 	Guard Guard
 
-	Seal   string // "off" is all that this version knows
+	Seal         string // sealed above TLS: "off" (default), "offered" or "required"
+	RequireBound bool   // with "required": admit credentials only that are bound to a key. Default true
+
 	Refuse string // refusals by policy: "close" (default) or "http"
 	HTTP   string // requests here that are no upgrade: "refuse" (default, 426) or "guarded"
 

@@ -95,6 +95,16 @@ var top = []row[File]{
 	{key: "identity.audience", in: func(f *File) any { return &f.Identity.Audience }, note: "the gate's backend",
 		doc: "The audience of the signed Sallyport-Identity header."},
 
+	{key: "sealing", in: func(*File) any { return section{} }, doc: "The keys of gates with a seal. \"sallyport keys generate\" makes them; with tls.dev the server does."},
+	{key: "sealing.dir", path: true, in: func(f *File) any { return &f.Sealing.Dir }, note: "seal in state; in memory, with state: memory",
+		doc: "The folder of sealing keys and identity. Nobody else may read it."},
+	{key: "sealing.authorities", in: func(f *File) any { return &f.Sealing.Authorities }, note: "the door's own names, and those that the keys were made for",
+		doc: "The names under which clients reach the door, as host:port: app.example.com:443. Each gets a signed document of its own; at most 16."},
+	{key: "sealing.renew", def: "auto", oneOf: "auto manual", in: func(f *File) any { return &f.Sealing.Renew },
+		doc: "auto replaces keys 7 days before they end, if the identity lies in the folder. manual, and without the identity auto too, warns from then on."},
+	{key: "sealing.suites", in: func(f *File) any { return &f.Sealing.Suites }, note: "those that there are keys of, else MLKEM768-X25519",
+		doc: "The suites that are used: MLKEM768-X25519, and X25519 for clients that cannot do ML-KEM, which a quantum computer will read. Where the server renews keys by itself, those of other suites are dropped."},
+
 	{key: "log", in: func(*File) any { return section{} }, doc: "What is written to the standard error stream. Tokens, cookies, query strings and payload never are."},
 	{key: "log.format", def: "auto", oneOf: "auto text json", in: func(f *File) any { return &f.Log.Format },
 		doc: "auto is text on a terminal and json elsewhere."},
@@ -151,7 +161,8 @@ var perGate = []row[Gate]{
 	{key: "guard.messages", def: "50/s", least: 1, most: 1_000_000, in: func(g *Gate) any { return &g.Guard.Messages }, doc: "Messages of one client a second. Over it the door reads more slowly; who keeps on for 5s ends with guard.too-fast."},
 	{key: "guard.bytes", def: "256KiB/s", least: kib, most: 1 << 40, in: func(g *Gate) any { return &g.Guard.Bytes }, doc: "Bytes of one client a second, as messages. The burst is at least one max_message."},
 
-	{key: "seal", def: "off", in: func(g *Gate) any { return &g.Seal }, doc: "Encryption above TLS. This version knows off only."},
+	{key: "seal", def: "off", oneOf: "off offered required", in: func(g *Gate) any { return &g.Seal }, doc: "Encryption above TLS, so that whoever ends TLS in between reads and changes nothing: offered for clients that ask for it, required of all. Needs sealing keys."},
+	{key: "require_bound", def: "true", in: func(g *Gate) any { return &g.RequireBound }, doc: "With seal: required, refuses credentials that are bound to no key (cnf in a token): anybody in between that got hold of one could use it. false admits them, which is logged."},
 	{key: "refuse", def: "close", oneOf: "close http", in: func(g *Gate) any { return &g.Refuse }, doc: "How a refusal by policy is told: close completes the upgrade and closes with the code, since a page learns nothing from a failed handshake; http answers 401 or 403."},
 	{key: "http", def: "refuse", oneOf: "refuse guarded", in: func(g *Gate) any { return &g.HTTP }, doc: "Requests on this path that are no upgrade: refuse answers 426; guarded sends them through the same checks, for backends that also poll (Socket.IO, SockJS, SignalR)."},
 	{key: "stream", def: "false", in: func(g *Gate) any { return &g.Stream }, doc: "Pass on the parts of a client's message before all of it has come. The backend then sees the beginnings of messages that turn out to be too big."},

@@ -29,6 +29,7 @@ func (l *loader) validate() {
 	}
 	l.validateAPI()
 	l.validateIdentity()
+	l.validateSealing()
 	if !l.fine("gates") {
 		return
 	}

@@ -19,13 +19,7 @@ func (l *loader) validateGate(g *Gate, key string, seen map[string]string) {
 	}
 	l.validateAuth(g, key)
 	l.validateGuard(g, key)
-	if l.fine(key+".seal") && g.Seal != "off" {
-		if g.Seal == "offered" || g.Seal == "required" {
-			l.fail(key+".seal", "seal: %s is not available in this version: write off, or remove the key", g.Seal)
-		} else {
-			l.fail(key+".seal", "seal: %q is none of off, offered, required; this version has off only", g.Seal)
-		}
-	}
+	l.validateSeal(g, key)
 	if g.ForwardCredentials && g.Auth.JWT == nil && l.fine(key+".auth") {
 		l.fail(key+".forward_credentials", "without auth.jwt there is no verified credential to forward; the application's own cookies and Authorization pass anyway with auth.forward")
 	}

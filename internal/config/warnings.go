@@ -62,6 +62,9 @@ func (g *Gate) warnings() []string {
 	if g.ForwardCredentials {
 		add("forward_credentials: the backend gets the visitor's bearer token")
 	}
+	if g.Seal == "required" && !g.RequireBound {
+		add("require_bound: false: whoever ends TLS in between can use the credentials that it sees elsewhere")
+	}
 	if g.Backend.DangerouslySkipVerify != "" {
 		add("backend.dangerously_skip_verify: %s", g.Backend.DangerouslySkipVerify)
 	}

@@ -70,6 +70,7 @@ type Config struct {
 	Budget       *Budget         // shared by many links; nil: none
 	Writers      *sync.WaitGroup // counts the goroutines that write
 	Marks        *Marks          // of every message sent; nil: none
+	Seal         Sealer          // of every message sent, after its mark; nil: none
 }
 
 // Marks are what a protocol inside the messages adds to them.
@@ -186,7 +187,7 @@ func (l *Link) Close(code uint16, reason string) {
 		return
 	}
 	l.socket.SetReadDeadline(time.Now().Add(Linger))
-	l.out.finish(ws.AppendClose(nil, l.config.Role, code, reason), false)
+	l.out.finish(l.goodbye(code, reason), false)
 	l.handle.Resume()
 }
 
@@ -197,7 +198,7 @@ func (l *Link) Shutdown(code uint16, reason string) {
 		return
 	}
 	l.socket.SetReadDeadline(time.Now().Add(flushWait + Linger))
-	l.out.finish(ws.AppendClose(nil, l.config.Role, code, reason), true)
+	l.out.finish(l.goodbye(code, reason), true)
 	l.handle.Resume()
 }
 
@@ -217,7 +218,21 @@ func (l *Link) Leave(code uint16, reason string) {
 		return
 	}
 	l.socket.SetReadDeadline(time.Now().Add(flushWait))
-	l.out.leave(ws.AppendClose(nil, l.config.Role, code, reason))
+	l.out.leave(l.goodbye(code, reason))
+}
+
+// goodbye is a close frame. Under a seal it has no text: what is certain is said
+// inside.
+func (l *Link) goodbye(code uint16, reason string) []byte {
+	if l.config.Seal == nil {
+		return ws.AppendClose(nil, l.config.Role, code, reason)
+	}
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	if l.out.code == 0 {
+		l.out.code, l.out.reason = code, reason
+	}
+	return ws.AppendClose(nil, l.config.Role, code, "")
 }
 
 // Reset ends the connection without a word.

@@ -60,6 +60,13 @@ type outbox struct {
 	until    time.Time // of the reset, once a stop has come
 	above    bool
 	room     chan struct{} // closed when above becomes false; nil if nobody waits
+
+	// Of a link that seals.
+	code    uint16 // of the close frame, and its text: for the sealed end
+	reason  string
+	owes    bool      // the sealer has a record to send
+	sealing ws.Opcode // of the message being sealed
+	sealErr bool      // the sealer has failed: nothing but last is sent
 }
 
 func (o *outbox) makeRoom() {
@@ -211,14 +218,15 @@ func (o *outbox) drop() {
 
 // wake starts the goroutine if there is work and none works on it.
 func (o *outbox) wake() {
-	if o.started && !o.writing && !o.written && (o.finished || len(o.queue) > 0 || len(o.answer) > 0 || len(o.head) > 0) {
+	if o.started && !o.writing && !o.written && (o.finished || o.owes || len(o.queue) > 0 || len(o.answer) > 0 || len(o.head) > 0) {
 		o.writing = true
 		o.link.config.Writers.Go(o.write)
 	}
 }
 
 // next takes what the next write sends; nil if there is nothing.
-func (o *outbox) next() (bytes []byte, counted, ends int) {
+func (o *outbox) next() (bytes []byte, counted, ends int, err error) {
+	seals := o.link.config.Seal != nil
 	if len(o.head) > 0 {
 		bytes, o.head = o.head, nil
 	}
@@ -226,10 +234,16 @@ func (o *outbox) next() (bytes []byte, counted, ends int) {
 		bytes, o.answer = append(bytes, o.answer...), o.answer[:0]
 	}
 	if len(o.queue) == 0 {
+		switch {
+		case o.last == nil && seals && !o.finished && !o.sealErr: // nothing is due behind an end
+			bytes, err = o.due(bytes)
+		case o.last == nil:
+		case seals:
+			bytes = o.sealEnd(bytes)
+		case !o.cutOff:
+			bytes = append(bytes, o.announce...)
+		}
 		if o.last != nil {
-			if !o.cutOff {
-				bytes = append(bytes, o.announce...)
-			}
 			bytes, o.announce, o.last = append(bytes, o.last...), nil, nil
 		}
 	} else {
@@ -237,13 +251,16 @@ func (o *outbox) next() (bytes []byte, counted, ends int) {
 		o.queue[0] = segment{}
 		o.queue = o.queue[1:]
 		counted, ends, o.cutOff = len(seg.bytes), seg.ends, seg.open
-		if bytes == nil {
+		switch {
+		case seals:
+			bytes, err = o.seal(bytes, seg.bytes)
+		case bytes == nil:
 			bytes = seg.bytes
-		} else {
+		default:
 			bytes = append(bytes, seg.bytes...)
 		}
 	}
-	return bytes, counted, ends
+	return bytes, counted, ends, err
 }
 
 // write is the goroutine: it ends when there is nothing more to send.
@@ -253,17 +270,22 @@ func (o *outbox) write() {
 	for {
 		var bytes []byte
 		var counted, ends int
+		var sealErr error
 		if !o.failed {
-			bytes, counted, ends = o.next()
+			o.owes = false
+			bytes, counted, ends, sealErr = o.next()
 		}
-		if bytes == nil {
+		if bytes == nil && sealErr == nil {
 			break
 		}
 		if !o.finished {
 			l.socket.SetWriteDeadline(time.Now().Add(l.config.WriteWait))
 		}
 		o.mu.Unlock()
-		n, err := l.socket.Write(bytes)
+		n, err := 0, sealErr
+		if err == nil {
+			n, err = l.socket.Write(bytes)
+		}
 		l.sent.Add(int64(n))
 		if err == nil {
 			l.delivered.Add(int64(ends))
@@ -277,7 +299,8 @@ func (o *outbox) write() {
 			o.makeRoom()
 		}
 		if err != nil {
-			o.failed = true
+			o.failed = o.failed || sealErr == nil
+			o.sealErr = o.sealErr || sealErr != nil // the socket still takes a close frame
 			o.drop()
 		}
 		if drained || err != nil {

@@ -60,8 +60,12 @@ func (l *Link) SendPart(op ws.Opcode, first, last bool, data []byte) error {
 			long = m.Long
 		}
 	}
-	frames := max(1, (len(mark)+len(data)+frameSize-1)/frameSize)
-	size := len(long) + len(mark) + len(data) + frames*ws.HeaderSize(l.config.Role, frameSize)
+	largest, role := frameSize, l.config.Role
+	if l.config.Seal != nil {
+		largest, role = sealedSize, ws.Server // what is queued is not masked: it is sealed first
+	}
+	frames := max(1, (len(mark)+len(data)+largest-1)/largest)
+	size := len(long) + len(mark) + len(data) + frames*ws.HeaderSize(role, frameSize)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := o.accept(size, first); err != nil {
@@ -72,7 +76,7 @@ func (l *Link) SendPart(op ws.Opcode, first, last bool, data []byte) error {
 		o.append(long)
 	}
 	for more := true; more; first = false {
-		part := data[:min(len(data), frameSize-len(mark))]
+		part := data[:min(len(data), largest-len(mark))]
 		data = data[len(part):]
 		more = len(data) > 0
 		frameOp := op
@@ -80,9 +84,9 @@ func (l *Link) SendPart(op ws.Opcode, first, last bool, data []byte) error {
 			frameOp = ws.Continuation
 		}
 		n := len(mark) + len(part)
-		seg := o.segment(ws.HeaderSize(l.config.Role, uint64(n)) + n)
+		seg := o.segment(ws.HeaderSize(role, uint64(n)) + n)
 		before := len(seg.bytes)
-		seg.bytes = l.appendFrame(seg.bytes, last && !more, frameOp, mark, part)
+		seg.bytes = appendFrame(seg.bytes, role, last && !more, frameOp, mark, part)
 		mark = nil
 		seg.open = !last || more
 		o.open = seg.open
@@ -101,8 +105,8 @@ func (l *Link) SendPart(op ws.Opcode, first, last bool, data []byte) error {
 }
 
 // appendFrame appends a frame whose payload is in two pieces.
-func (l *Link) appendFrame(dst []byte, fin bool, op ws.Opcode, mark, data []byte) []byte {
-	dst, key := ws.AppendHeader(dst, l.config.Role, fin, op, uint64(len(mark)+len(data)))
+func appendFrame(dst []byte, role ws.Role, fin bool, op ws.Opcode, mark, data []byte) []byte {
+	dst, key := ws.AppendHeader(dst, role, fin, op, uint64(len(mark)+len(data)))
 	start := len(dst)
 	dst = append(append(dst, mark...), data...)
 	ws.Mask(dst[start:], key)
@@ -131,6 +135,15 @@ func (l *Link) Insert(frames []byte) error {
 	o.noteAbove()
 	o.wake()
 	return nil
+}
+
+// Owe sends what the sealer has due.
+func (l *Link) Owe() {
+	o := &l.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.owes = true
+	o.wake()
 }
 
 // Inserted reports that something waits for the end of the message that is being

@@ -65,7 +65,7 @@ func newRoot(s Streams) *cobra.Command {
 		help(about, nil)
 		return nil
 	}})
-	root.AddCommand(serveCommand(s), demoCommand(s), devCACommand(s), configCommand(s), tokenCommand(s), connectionsCommand(s),
+	root.AddCommand(serveCommand(s), demoCommand(s), devCACommand(s), configCommand(s), tokenCommand(s), keysCommand(s), connectionsCommand(s),
 		revokeCommand(s), healthCommand(s), versionCommand(s))
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range everything(root) {

@@ -91,16 +91,23 @@ func listCommand(s Streams) *cobra.Command {
 // table writes one line for each connection. What clients chose is escaped.
 func table(out, errs io.Writer, list admin.List) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tGATE\tUSER\tADDRESS\tORIGIN\tAGE\tLEFT\tRECEIVED\tSENT")
+	fmt.Fprintln(w, "ID\tGATE\tUSER\tADDRESS\tORIGIN\tSEALED\tAGE\tLEFT\tRECEIVED\tSENT")
 	now := time.Now()
 	for _, c := range list.Connections {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", c.ID, app.Escape(c.Gate), app.Escape(c.Subject), c.Address,
-			app.Escape(c.Origin), now.Sub(c.Began).Round(time.Second), c.Expires.Sub(now).Round(time.Second), c.BytesIn, c.BytesOut)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", c.ID, app.Escape(c.Gate), app.Escape(c.Subject), c.Address,
+			app.Escape(c.Origin), yes(c.Sealed), now.Sub(c.Began).Round(time.Second), c.Expires.Sub(now).Round(time.Second), c.BytesIn, c.BytesOut)
 	}
 	if list.Total > len(list.Connections) {
 		fmt.Fprintf(errs, "%d of %d shown; choose by flags, or raise --limit\n", len(list.Connections), list.Total)
 	}
 	return w.Flush()
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
 
 func killCommand(s Streams) *cobra.Command {

@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/app"
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/sealkeys"
 	"github.com/sallyport/sallyport/internal/state"
 )
 
@@ -134,6 +135,10 @@ func judge(err error) (code int, hint string) {
 		return exitFailure, "restore a backup, or move the file away if it is acceptable that every revocation is forgotten"
 	case errors.Is(err, state.ErrExposed):
 		return exitFailure, "chmod 700 the directory and 600 the file"
+	case errors.Is(err, sealkeys.ErrNone):
+		return exitFailure, "make them by \"sallyport keys generate --authority app.example.com:443\", or name their place by --state or --dir"
+	case errors.Is(err, sealkeys.ErrExposed):
+		return exitFailure, "chmod 700 the folder and 600 its files; if others have read them, make new ones by \"sallyport keys rotate --drop-old\""
 	case errors.Is(err, syscall.EADDRINUSE):
 		if hint := busy(err); hint != "" {
 			return exitFailure, hint

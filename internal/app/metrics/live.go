@@ -56,6 +56,7 @@ var (
 	reloadOK     = desc("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
 	reloaded     = desc("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded.")
 	notAfter     = desc("tls_certificate_not_after_timestamp_seconds", "End of the certificate for a name.", "name")
+	sealEnds     = desc("seal_not_after_timestamp_seconds", "When sealing stops for a name unless there are new keys.", "authority")
 	draining     = desc("draining", "Whether the server is shutting down.")
 	warnings     = desc("config_warnings", "Settings that weaken the door; each is in the log at start.")
 	unverified   = desc("backend_tls_unverified", "Gates whose backend's certificate is not checked.")
@@ -66,7 +67,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (l *live) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{connections, in, out, bytesIn, bytesOut, reloadOK, reloaded, notAfter, draining,
+	for _, d := range []*prometheus.Desc{connections, in, out, bytesIn, bytesOut, reloadOK, reloaded, notAfter, sealEnds, draining,
 		warnings, unverified, suppressed, keysLoaded, keysFailures} {
 		ch <- d
 	}
@@ -102,6 +103,9 @@ func (l *live) Collect(ch chan<- prometheus.Metric) {
 	gauge(reloaded, seconds(s.Reloaded))
 	for name, end := range s.NotAfter {
 		gauge(notAfter, seconds(end), name)
+	}
+	for name, end := range s.SealEnds {
+		gauge(sealEnds, seconds(end), name)
 	}
 	gauge(draining, truth(s.Draining))
 	gauge(warnings, float64(s.Warnings))

@@ -22,6 +22,7 @@ import (
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/internal/app"
+	"github.com/sallyport/sallyport/seal"
 )
 
 // Metrics is an [app.Meter].
@@ -38,6 +39,7 @@ type Metrics struct {
 	redeemed     *prometheus.CounterVec // result
 	slow         *prometheus.CounterVec // action
 	limited      *prometheus.CounterVec // limit
+	decrypts     *prometheus.CounterVec // cause
 	renewals     prometheus.Counter
 	early        *prometheus.CounterVec // status
 
@@ -72,6 +74,7 @@ func New(version string) *Metrics {
 	m.redeemed = counters("tickets_redeemed_total", "Tickets presented.", "result")
 	m.slow = counters("slow_consumers_total", "Clients that did not read fast enough, by what was done.", "action")
 	m.limited = counters("rate_limited_total", "Refusals and endings because of a limit.", "limit")
+	m.decrypts = counters("decrypt_failures_total", "Handshakes and records of the seal that failed, by cause; auth.invalid is the proof of a device's key.", "cause")
 	m.early = counters("connections_refused_early_total", "Connections refused before a request was read, by HTTP status; 0 is a failed TLS handshake.", "status")
 	renewals := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "sallyport", Name: "renewals_total", Help: "Connections whose end was moved."})
 	m.renewals = renewals
@@ -106,6 +109,7 @@ func (m *Metrics) Bind(read func() app.Snapshot) { m.live.bind(read) }
 
 // Observe counts an event.
 func (m *Metrics) Observe(e sallyport.Event) {
+	m.unsealed(e)
 	switch e.Kind {
 	case sallyport.Admitted:
 		m.handshakes.WithLabelValues("admitted", "").Inc()
@@ -127,6 +131,21 @@ func (m *Metrics) Observe(e sallyport.Event) {
 		}
 	case sallyport.Renewed:
 		m.renewals.Inc()
+	}
+}
+
+// unsealed counts what went wrong inside the seal, before and after admission.
+func (m *Metrics) unsealed(e sallyport.Event) {
+	if e.Kind != sallyport.Refused && e.Kind != sallyport.Ended {
+		return
+	}
+	switch e.Reason {
+	case deny.SealKeys, deny.SealHandshake, deny.SealBroken, deny.SealMalformed, deny.SealLimit, deny.SealTruncated:
+		m.decrypts.WithLabelValues(e.Reason.Code()).Inc()
+	case deny.AuthInvalid:
+		if seal.FaultOf(e.Cause) == seal.FaultProof {
+			m.decrypts.WithLabelValues(e.Reason.Code()).Inc()
+		}
 	}
 }
 

@@ -1,5 +1,6 @@
 // createClient: a connection that stays. The machine decides, the shell does, and this is what an application sees.
 import { type Env, platform } from './browser.js'
+import type { Seal } from './crypto/index.js'
 import type { Abortable, Bounds, ClientEvents, Listener } from './events.js'
 import type { Status } from './machine-state.js'
 import type { QueueOptions, SendOptions } from './queue.js'
@@ -30,6 +31,8 @@ export interface ClientOptions extends Credentials {
   shouldRetry?: ((end: AppEnd) => boolean) | undefined
   /** Used in place of the global `WebSocket`, for example the class of package `ws` in Node 20. */
   WebSocket?: WebSocketLike | undefined
+  /** Seals every connection above TLS, ticket and token included, and refuses any other: `sealed()` of `sallyport/crypto`. */
+  seal?: Seal | undefined
   /** Whether the platform's `online` and `offline` are believed. @default true */
   networkEvents?: boolean | undefined
   /** Lets a program end while a timer of the client runs. @default false */
@@ -97,7 +100,7 @@ export interface Client extends AsyncIterable<Data> {
  *
  * Throws a SyntaxError DOMException for a bad URL, for `ws:` (unless `dangerouslyAllowPlaintext` is given) and for
  * subprotocols that are none; a RangeError for options without sense; a TypeError in a page for `token` without
- * `ticket`, since a page cannot set headers.
+ * `ticket` or `seal`, since a page cannot set headers.
  */
 export function createClient(url: string | URL, options: ClientOptions = {}): Client {
   const { ticket, token, connectTimeout = 10_000, maxElapsed = Infinity } = options
@@ -105,7 +108,7 @@ export function createClient(url: string | URL, options: ClientOptions = {}): Cl
   const rules = { base: 500, max: 30_000, stableAfter: 10_000, ...options.backoff, connectTimeout, maxElapsed }
   check(...Object.values({ ...rules, ...options.queue }))
   offer(protocols)
-  if (token && !ticket && globalThis.document) throw new TypeError('token without ticket')
+  if (token && !ticket && !options.seal && globalThis.document) throw new TypeError('token without ticket')
   return engine(
     address(url, options),
     protocols,

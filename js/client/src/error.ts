@@ -1,3 +1,5 @@
+import type { SealFault } from './crypto/fault.js'
+
 /**
  * Why an operation of ours failed.
  *
@@ -10,6 +12,8 @@
  * - `overflow`: an iterator was too slow
  * - `protocol`: the peer broke the protocol
  * - `network`: the connection failed, and the platform does not say why
+ * - `unsupported`: the platform lacks the cryptography of the seal
+ * - the faults of the seal: see `sallyport/crypto`
  */
 export type Problem =
   | 'unauthenticated'
@@ -23,6 +27,8 @@ export type Problem =
   | 'overflow'
   | 'protocol'
   | 'network'
+  | 'unsupported'
+  | SealFault
 
 /** Every error of this package that is not a plain `TypeError` or a `DOMException` of the WebSocket interface. */
 export class SallyportError extends Error {

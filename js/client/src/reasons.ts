@@ -35,6 +35,14 @@ export type Code =
   | 'ws.protocol'
   | 'ws.unsupported'
   | 'ws.utf8'
+  | 'seal.required'
+  | 'seal.keys'
+  | 'seal.unbound'
+  | 'seal.handshake'
+  | 'seal.broken'
+  | 'seal.limit'
+  | 'seal.truncated'
+  | 'seal.malformed'
   | 'control.malformed'
   | 'guard.too-big'
   | 'internal'
@@ -70,8 +78,13 @@ export interface Reason {
 
 const table: [act: Behaviour, close: number, title: string, codes: string][] = [
   ['next-use', 4000, 'Idle timeout', 'guard.idle'],
-  ['never', 4001, 'Unauthorized', 'origin.untrusted auth.in-url'],
-  ['reauth', 4001, 'Unauthorized', 'auth.missing auth.invalid auth.expired auth.ticket-used auth.signed-out auth.revoked policy.changed'],
+  ['never', 4001, 'Unauthorized', 'origin.untrusted auth.in-url seal.required'],
+  [
+    'reauth',
+    4001,
+    'Unauthorized',
+    'auth.missing auth.invalid auth.expired auth.ticket-used auth.signed-out auth.revoked policy.changed seal.unbound',
+  ],
   ['later', 4207, 'Try again later', 'auth.unavailable'],
   ['later', 4200, 'Restarting', 'drain'],
   ['later', 4201, 'Too slow', 'guard.slow'],
@@ -91,9 +104,14 @@ const table: [act: Behaviour, close: number, title: string, codes: string][] = [
   ['later', 4223, 'Backend refused', 'backend.refused'],
   ['later', 4224, 'Backend fault', 'backend.protocol'],
   ['later', 4225, 'Backend fault', 'backend.too-big'],
-  ['never', 1002, 'Protocol error', 'ws.protocol control.malformed'],
+  ['never', 1002, 'Protocol error', 'ws.protocol seal.malformed control.malformed'],
   ['never', 1003, 'Unsupported data', 'ws.unsupported'],
   ['never', 1007, 'Invalid UTF-8', 'ws.utf8'],
+  ['reauth', 4230, 'Sealing keys changed', 'seal.keys'],
+  ['later', 4231, 'Seal failed', 'seal.handshake'],
+  ['later', 4232, 'Seal broken', 'seal.broken'],
+  ['later', 4233, 'Seal spent', 'seal.limit'],
+  ['later', 4234, 'Cut short', 'seal.truncated'],
   ['never', 1009, 'Too big', 'guard.too-big'],
   ['never', 1002, 'Bad request', 'http.malformed http.path http.body http.ticket-alone'],
   ['never', 1002, 'Misdirected request', 'http.host'],

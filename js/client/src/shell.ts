@@ -1,4 +1,5 @@
 // The sockets of a client: it does what the machine asks for, and tells it what happens.
+import type { Seal } from './crypto/index.js'
 import { SallyportError } from './error.js'
 import type { ClientEvents } from './events.js'
 import type { Ending, Happening } from './machine-state.js'
@@ -33,7 +34,7 @@ export interface Conn {
 /** What the sockets need of the client. */
 export interface Owner {
   url: URL
-  options: Credentials & { WebSocket?: WebSocketLike | undefined }
+  options: Credentials & { WebSocket?: WebSocketLike | undefined; seal?: Seal | undefined }
   protocols: readonly string[]
   step(happening: Happening): void
   tell<K extends keyof ClientEvents>(type: K, detail: ClientEvents[K]): void
@@ -58,7 +59,7 @@ export function dial(o: Owner, c: Conn, why: Why): void {
     const headers = { authorization: `Bearer ${token}` }
     // A page cannot set headers, and then there is no token here. Programs can: ws takes them apart, the platforms in one object.
     const rest = !token ? [protocols] : options.WebSocket ? [protocols, { headers }] : [{ protocols, headers }]
-    const Socket = (options.WebSocket ?? WebSocket) as new (url: string, ...rest: unknown[]) => WebSocket
+    const Socket = (options.seal?.(options) ?? options.WebSocket ?? WebSocket) as new (url: string, ...rest: unknown[]) => WebSocket
     const s = new Socket(url.href, ...rest)
     c.socket = s
     s.binaryType = 'arraybuffer'

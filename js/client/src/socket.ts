@@ -1,5 +1,6 @@
 // The drop-in: a class with the interface and the life cycle of the platform's WebSocket, that fetches a one-time ticket
 // for every connection and hides it. One connection each; it never reconnects, and adds nothing to the messages.
+import type { Seal } from './crypto/index.js'
 import { SallyportError } from './error.js'
 import { type Credentials, getTicket, getToken } from './ticket.js'
 
@@ -15,6 +16,8 @@ export interface SocketOptions extends Credentials {
    * is called as `(url, protocols, { headers })`, as `ws` takes it; the platform's as `(url, { protocols, headers })`.
    */
   WebSocket?: WebSocketLike | undefined
+  /** Seals every connection above TLS, ticket and token included, and refuses any other: `sealed()` of `sallyport/crypto`. */
+  seal?: Seal | undefined
 }
 
 /** A constructor whose objects are those of `WebSocket`: the platform's, or that of package `ws`. */
@@ -147,7 +150,7 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
       }
       if (signal.aborted) return
       clearTimeout(this.#late)
-      const Inner = (options.WebSocket ?? WebSocket) as new (url: string, ...rest: unknown[]) => WebSocket
+      const Inner = (options.seal?.(options) ?? options.WebSocket ?? WebSocket) as new (url: string, ...rest: unknown[]) => WebSocket
       const inner = new Inner(this.url, ...rest)
       inner.binaryType = this.binaryType
       this.#inner = inner

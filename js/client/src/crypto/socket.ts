@@ -1,0 +1,249 @@
+// A WebSocket whose messages are sealed. It is made like the platform's, and stands in its place in both clients.
+import { SallyportError } from '../error.js'
+import { type Bytes, join, uint } from './bytes.js'
+import type { Key } from './document.js'
+import { fail } from './fault.js'
+import { auth, binary, end, maxData, text } from './half.js'
+import { begin, type Credential, credential, type Handshake } from './handshake.js'
+import { decode, readEnd, type Session, session } from './session.js'
+import type { Usable } from './hpke.js'
+
+/** What a sealed socket is made of. */
+export interface Parts {
+  WebSocket: new (url: string, protocols: string[]) => WebSocket
+  /** The sealing key for the host of a URL; fresh: not from a cache. */
+  key(url: URL, fresh: boolean): Promise<[Key, Usable]>
+  device: CryptoKeyPair | undefined
+  /** What the platform sends as `Origin`. */
+  origin: string
+  pad: boolean
+}
+
+// What was received and not delivered, in bytes, and what a handshake and a goodbye may take, in milliseconds.
+const maxHeld = 2 ** 26
+const patience = 10_000
+const farewell = 2000
+
+/**
+ * Makes the class. Like the platform's it is given a URL and subprotocols, a ticket among them, or `{ protocols, headers }`
+ * with a bearer token; neither leaves it but sealed. Where `sallyport.v1` was asked for, its messages are passed on as they are;
+ * else they are the application's, and what the door says beside them is kept here.
+ */
+export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
+  class {
+    onopen?: ((event: object) => void) | null
+    onmessage?: ((event: { data: unknown }) => void) | null
+    onerror?: ((event: { error: unknown }) => void) | null
+    onclose?: ((event: { code: number; reason: string; wasClean: boolean }) => void) | null
+    readyState: 0 | 1 | 2 | 3 = 0
+    binaryType: BinaryType = 'blob'
+    readonly extensions = ''
+    readonly protocol: string
+    readonly #url: URL
+    readonly #tokens: string[]
+    readonly #credential: Credential
+    readonly #raw: boolean
+    #late: ReturnType<typeof setTimeout> | undefined
+    #inner: WebSocket | undefined
+    #session: Session | undefined
+    #line: Promise<unknown> = Promise.resolve()
+    #held = 0 // to be sent
+    #unread = 0
+    #kept = 0 // of a message that is arriving
+    #parts: Bytes[] = []
+    #end: [code: number, reason: string] | undefined
+
+    constructor(url: string, second: string[] | { protocols: string[]; headers: { authorization: string } }, third?: { headers: { authorization: string } }) {
+      const [all, more] = Array.isArray(second) ? [second, third] : [second.protocols, second]
+      const own = all.filter(p => !p.startsWith('sallyport.ticket.'))
+      const apps = own.map(p => p.replace('sallyport.v1~', '')).filter(p => !p.startsWith('sallyport'))
+      const ticket = all.find(p => !own.includes(p))
+      const token = more?.headers.authorization.slice(7)
+      this.#credential = ticket ? [1, ticket] : token ? [2, token] : [0, '']
+      this.#tokens = apps.length ? apps.map(p => `sallyport.v1+seal~${p}`) : ['sallyport.v1+seal']
+      this.#raw = own.includes('sallyport.v1')
+      this.#url = new URL(url)
+      this.protocol = own[0] ?? ''
+      // A client has a limit of its own.
+      if (!this.#raw) this.#late = setTimeout(() => this.#fail(new SallyportError('timeout', 'no seal in time')), patience)
+      this.#do(() => this.#connect(false))
+    }
+
+    get bufferedAmount(): number {
+      return this.#held + (this.#inner?.bufferedAmount ?? 0)
+    }
+
+    /** One thing after the other; the first that fails is the end. */
+    #do(job: () => unknown): void {
+      this.#line = this.#line
+        .then(() => this.readyState < 3 && job())
+        .catch(error => this.#fail(error))
+    }
+
+    async #connect(fresh: boolean): Promise<void> {
+      const url = this.#url
+      const [token] = this.#tokens
+      const [found, suite] = await key(url, fresh)
+      const context = [token!, authority(url), url.href.replace(/^\w+:\/\/[^/?]*/, ''), origin] as const
+      const handshake = await begin(suite, found, context).catch(cause => fail('local.keys', cause))
+      if (this.readyState > 2) return
+      const inner = new WebSocket(url.href, this.#tokens)
+      this.#inner = inner
+      inner.binaryType = 'arraybuffer'
+      inner.onopen = () => {
+        if (inner.protocol === token) inner.send(handshake.hello)
+        else this.#fail(new SallyportError('local.unsealed', `selected: ${inner.protocol}`))
+      }
+      inner.onmessage = ({ data }) => {
+        this.#unread += data.byteLength
+        this.#do(() => (this.#unread > maxHeld ? fail('seal.limit') : this.#receive(data, handshake, suite)))
+      }
+      // What happens outside proves nothing: it is told as the network's doing.
+      let cause: unknown
+      inner.onerror = event => {
+        cause = (event as ErrorEvent).error ?? (event as ErrorEvent).message
+        // After a failed handshake no close event comes in Node 22.
+        this.#do(() => !this.#session && this.#over(fresh, cause, 1006, ''))
+      }
+      inner.onclose = ({ code, reason }) => this.#do(() => this.#over(fresh, cause, code, reason))
+    }
+
+    async #receive(data: string | ArrayBuffer, handshake: Handshake, suite: Usable): Promise<void> {
+      if (typeof data === 'string') {
+        // Before there is a seal the door has no other words for a refusal; the close frame behind it has the reason too.
+        if (this.#session) fail('seal.broken')
+        return
+      }
+      const record = new Uint8Array(data)
+      if (!this.#session) {
+        this.#unread = 0
+        const keys = await handshake.finish(record)
+        const s = session(suite, keys, pad, r => this.#inner!.send(r), error => this.#fail(error))
+        this.#session = s
+        const proof = await credential(keys.th, this.#credential, device)
+        await s.write(auth, proof.length, () => proof)
+        if (this.#raw) this.#open()
+        return
+      }
+      const opened = await this.#session.open(record)
+      this.#kept += record.length
+      if (opened.kind === text || opened.kind === binary) {
+        this.#parts.push(opened.data)
+        if (opened.more) return
+        this.#deliver(opened.kind === text, join(...this.#parts.splice(0)))
+      } else if (opened.kind === end) {
+        this.#end = readEnd(opened.data)
+        if (this.readyState > 1) this.#inner!.close(1000)
+        else if (this.readyState) this.#leave(opened.data)
+      }
+      if (!this.#parts.length) {
+        this.#unread -= this.#kept
+        this.#kept = 0
+      }
+    }
+
+    #deliver(isText: boolean, message: Bytes): void {
+      const content = (b: Bytes) => (isText ? decode(b) : this.binaryType === 'blob' ? new Blob([b]) : b.slice().buffer)
+      if (this.#raw) {
+        if (this.readyState === 1) this.onmessage?.({ data: content(message) })
+      } else {
+        const [mark] = message
+        const rest = message.subarray(1)
+        if (mark === 0 && this.readyState) {
+          if (this.readyState === 1) this.onmessage?.({ data: content(rest) })
+        } else if (mark !== 1 || !isText) fail('seal.malformed')
+        else if (JSON.parse(decode(rest)).t === 'hello') this.#open()
+      }
+    }
+
+    #open(): void {
+      if (this.readyState) return
+      clearTimeout(this.#late)
+      this.readyState = 1
+      this.onopen?.({})
+    }
+
+    send(data: string | ArrayBuffer | ArrayBufferView | Blob): void {
+      const mark = this.#raw ? [] : [0]
+      const bytes = (b: ArrayBuffer | ArrayBufferView) => join(mark as never, ArrayBuffer.isView(b) ? new Uint8Array(b.buffer, b.byteOffset, b.byteLength) : new Uint8Array(b))
+      const blob = data instanceof Blob && data
+      const all = blob ? blob.arrayBuffer().then(bytes) : bytes(typeof data === 'string' ? new TextEncoder().encode(data) : (data as ArrayBuffer))
+      const size = blob ? blob.size + mark.length : (all as Bytes).length
+      this.#held += size
+      if (this.readyState > 1) return
+      for (let at = 0; at < size; at += maxData) {
+        const n = Math.min(maxData, size - at)
+        const part = async () => (await all).subarray(at, at + n)
+        this.#write(typeof data === 'string' ? text : binary, n, part, at + n < size)?.then(() => {
+          this.#held -= n
+        })
+      }
+    }
+
+    #write(...args: Parameters<Session['write']>): Promise<void> | undefined {
+      try {
+        return this.#session!.write(...args)
+      } catch (error) {
+        this.#fail(error)
+        return
+      }
+    }
+
+    close(code?: number, reason = ''): void {
+      if (this.readyState > 1) return
+      if (!this.readyState) this.#fail(new SallyportError('aborted', 'closed while connecting'))
+      // A connection that is given up is not asked for a goodbye, and a page on its way into the cache has no time for one.
+      else if (code! > 4899) this.#done({ code: code!, reason, wasClean: false }, [code, reason])
+      else this.#leave(code ? join(uint(code, 2), new TextEncoder().encode(reason)) : new Uint8Array())
+    }
+
+    #leave(data: Bytes): void {
+      this.readyState = 2
+      // Once it is closed the platform drops what still comes: the other side's end is waited for.
+      this.#write(end, data.length, () => data)?.then(() => {
+        if (this.readyState < 3) this.#late = setTimeout(() => this.#inner!.close(1000), this.#end ? 0 : farewell)
+      })
+    }
+
+    /** The socket below is closed. */
+    #over(again: boolean, cause: unknown, close: number, reason: string): Promise<void> | void {
+      const [code, text] = this.#end ?? []
+      if (code) {
+        this.#open()
+        this.#done({ code, reason: text!, wasClean: true })
+      } else if (this.#session) fail('seal.truncated', cause)
+      // The keys may have changed since the document was fetched.
+      else if (reason.endsWith(';seal.keys') && !again) return this.#connect(true)
+      else throw new SallyportError('network', `ended without a seal: ${close} ${reason}`, { cause })
+    }
+
+    #fail(cause: unknown): void {
+      if (this.readyState > 2) return
+      const error =
+        cause instanceof SallyportError ? cause : new SallyportError(this.#session ? 'seal.broken' : 'seal.handshake', `${cause}`, { cause })
+      const { code } = error
+      const fault = code.includes('.') && code !== 'seal.truncated'
+      this.#done({ code: fault ? 4905 : 1006, reason: fault ? code : '', wasClean: false }, fault ? [4905, code] : [], error)
+    }
+
+    #done(close: { code: number; reason: string; wasClean: boolean }, outside: [code?: number | undefined, reason?: string] = [], error?: SallyportError): void {
+      this.readyState = 3
+      clearTimeout(this.#late)
+      this.#session?.erase()
+      const inner = this.#inner
+      if (inner) {
+        inner.onopen = inner.onmessage = inner.onclose = null
+        inner.onerror = () => {} // the class of package ws throws an error that nobody hears
+        inner.close(...outside)
+      }
+      if (error) this.onerror?.({ error })
+      this.onclose?.(close)
+    }
+
+    terminate(): void {
+      ;(this.#inner as { terminate?(): void } | undefined)?.terminate?.()
+    }
+  }
+
+/** Whom a URL names, as documents do. */
+export const authority = ({ hostname, port }: URL): string => `${hostname}:${port || 443}`

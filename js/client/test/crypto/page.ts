@@ -1,0 +1,2 @@
+// What the page of chromium.test.ts runs.
+export { expected, scenarios } from './scenarios.js'

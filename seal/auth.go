@@ -1,0 +1,213 @@
+package seal
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+)
+
+// MaxCredential is the longest credential, in bytes: that of a bearer token.
+const MaxCredential = 8192
+
+// CredentialKind says what a credential is.
+type CredentialKind uint8
+
+// The kinds of credentials.
+const (
+	NoCredential CredentialKind = iota // for gates that admit anybody
+	Ticket                             // a one-time ticket, "sallyport.ticket.…"
+	Token                              // a bearer token
+)
+
+// Proof is the algorithm of a device's key.
+type Proof uint8
+
+// The algorithms of proofs.
+const (
+	NoProof    Proof = iota // whoever has the credential may use it
+	ProofEd                 // Ed25519
+	ProofES256              // ECDSA on P-256 with SHA-256, r and s of 32 bytes each
+)
+
+const signatureSize = 64 // of both algorithms
+
+// keySize is the size of the public key of a proof; ok is false for an unknown one.
+func (p Proof) keySize() (n int, ok bool) {
+	switch p {
+	case NoProof:
+		return 0, true
+	case ProofEd:
+		return ed25519.PublicKeySize, true
+	case ProofES256:
+		return 65, true // uncompressed
+	}
+	return 0, false
+}
+
+// Credential is what a client presents inside the seal, and what a server gets.
+type Credential struct {
+	Kind  CredentialKind
+	Value string // at most MaxCredential bytes; never logged
+
+	// Thumbprint is that of RFC 7638 of the device's key, whose proof for this
+	// session has been verified; empty if there was none. A server compares it
+	// with the key to which the credential is bound (cnf.jkt of RFC 9449). Clients
+	// leave it empty.
+	Thumbprint string
+}
+
+// authBody is the content of an Auth record but for the signature.
+func authBody(c Credential, p Proof, public []byte) ([]byte, error) {
+	if c.Kind > Token || len(c.Value) > MaxCredential || (c.Kind == NoCredential) != (c.Value == "") {
+		return nil, errors.New("a credential of another form")
+	}
+	b := appendLP([]byte{byte(c.Kind)}, c.Value)
+	return append(append(b, byte(p)), public...), nil
+}
+
+// proven is what a device signs: this session, and this credential in it.
+func proven(th2, body []byte) []byte {
+	sum := sha256.Sum256(body)
+	return labelled(labelAuth, th2, sum[:])
+}
+
+// authData is the content of the Auth record: the credential, and, if device is
+// not nil, the proof by it.
+func authData(th2 []byte, c Credential, device crypto.Signer) ([]byte, error) {
+	if device == nil {
+		return authBody(c, NoProof, nil)
+	}
+	switch pub := device.Public().(type) {
+	case ed25519.PublicKey:
+		body, err := authBody(c, ProofEd, pub)
+		if err != nil {
+			return nil, err
+		}
+		sig, err := device.Sign(rand.Reader, proven(th2, body), crypto.Hash(0))
+		return append(body, sig...), err
+	case *ecdsa.PublicKey:
+		if pub.Curve != elliptic.P256() {
+			return nil, errors.New("a device's key on another curve than P-256")
+		}
+		point, err := pub.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		body, err := authBody(c, ProofES256, point)
+		if err != nil {
+			return nil, err
+		}
+		digest := sha256.Sum256(proven(th2, body))
+		der, err := device.Sign(rand.Reader, digest[:], crypto.SHA256)
+		if err != nil {
+			return nil, err
+		}
+		sig, err := fixed(der)
+		return append(body, sig...), err
+	}
+	return nil, fmt.Errorf("a device's key of type %T; want Ed25519 or P-256", device.Public())
+}
+
+// fixed turns the ASN.1 of crypto/ecdsa into r and s of 32 bytes each.
+func fixed(der []byte) ([]byte, error) {
+	var sig struct{ R, S *big.Int }
+	if rest, err := asn1.Unmarshal(der, &sig); err != nil || len(rest) != 0 {
+		return nil, errors.New("a signature of another form")
+	}
+	if sig.R.Sign() <= 0 || sig.S.Sign() <= 0 || sig.R.BitLen() > 256 || sig.S.BitLen() > 256 {
+		return nil, errors.New("a signature out of range")
+	}
+	out := make([]byte, signatureSize)
+	sig.R.FillBytes(out[:32])
+	sig.S.FillBytes(out[32:])
+	return out, nil
+}
+
+// parseAuth reads the content of an Auth record and verifies the proof in it,
+// with FaultMalformed or FaultProof.
+func parseAuth(th2, data []byte) (Credential, error) {
+	r := &reader{b: data}
+	c := Credential{Kind: CredentialKind(r.u8()), Value: string(r.lp())}
+	p := Proof(r.u8())
+	n, ok := p.keySize()
+	if !ok {
+		return Credential{}, fault(FaultMalformed, "a proof of an unknown kind")
+	}
+	key := r.take(n)
+	body := data[:len(data)-len(r.b)]
+	var sig []byte
+	if p != NoProof {
+		sig = r.take(signatureSize)
+	}
+	if err := r.end(); err != nil {
+		return Credential{}, faultBy(FaultMalformed, err)
+	}
+	if _, err := authBody(c, p, key); err != nil {
+		return Credential{}, faultBy(FaultMalformed, err)
+	}
+	if p == NoProof {
+		return c, nil
+	}
+	if !verifyProof(p, key, proven(th2, body), sig) {
+		return Credential{}, fault(FaultProof, "the proof does not verify")
+	}
+	c.Thumbprint = thumbprint(p, key)
+	return c, nil
+}
+
+func verifyProof(p Proof, key, signed, sig []byte) bool {
+	if p == ProofEd {
+		return !smallOrder(key) && ed25519.Verify(key, signed, sig)
+	}
+	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), key)
+	if err != nil {
+		return false
+	}
+	der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])})
+	if err != nil {
+		return false
+	}
+	digest := sha256.Sum256(signed)
+	return ecdsa.VerifyASN1(pub, digest[:], der)
+}
+
+// weakPoints are the y-coordinates of the points of small order on edwards25519,
+// in every encoding, sign bit cleared. With such a key one signature fits many
+// messages, and a proof would prove nothing.
+var weakPoints = []string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+}
+
+func smallOrder(key []byte) bool {
+	y := slices.Clone(key)
+	y[len(y)-1] &= 0x7f
+	return slices.Contains(weakPoints, hex.EncodeToString(y))
+}
+
+// thumbprint is that of RFC 7638: SHA-256 over the members in lexicographic
+// order, without white space.
+func thumbprint(p Proof, key []byte) string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	jwk := `{"crv":"Ed25519","kty":"OKP","x":"` + b64(key) + `"}`
+	if p == ProofES256 {
+		jwk = `{"crv":"P-256","kty":"EC","x":"` + b64(key[1:33]) + `","y":"` + b64(key[33:]) + `"}`
+	}
+	sum := sha256.Sum256([]byte(jwk))
+	return b64(sum[:])
+}
