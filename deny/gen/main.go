@@ -71,6 +71,9 @@ func typescript(rows []row) []byte {
 		if strings.ContainsAny(r.Title, `'\`) {
 			log.Fatalf("the title of %s would need quoting", r.Code)
 		}
+		if strings.HasPrefix(r.Code, "http.") { // told by an HTTP status, before there is a close
+			continue
+		}
 		kind := fmt.Sprintf("'%s', %d, '%s'", r.Client, r.Close, r.Title)
 		if codes[kind] == nil {
 			kinds = append(kinds, kind)
@@ -102,7 +105,7 @@ const table: [act: Behaviour, close: number, title: string, codes: string][] = [
 	}
 	b.WriteString(`]
 
-/** The row of a code; undefined if it is not of the table. */
+/** The row of a code that can end a connection; undefined for any other, those of HTTP among them. */
 export function lookup(code: string): Reason | undefined {
   for (const [act, close, title, codes] of table) if (codes.split(' ').includes(code)) return { act, close, title }
   return

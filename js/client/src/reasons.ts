@@ -113,20 +113,10 @@ const table: [act: Behaviour, close: number, title: string, codes: string][] = [
   ['later', 4233, 'Seal spent', 'seal.limit'],
   ['later', 4234, 'Cut short', 'seal.truncated'],
   ['never', 1009, 'Too big', 'guard.too-big'],
-  ['never', 1002, 'Bad request', 'http.malformed http.path http.body http.ticket-alone'],
-  ['never', 1002, 'Misdirected request', 'http.host'],
-  ['never', 1002, 'Not found', 'http.not-found'],
-  ['never', 1002, 'Method not allowed', 'http.method'],
-  ['later', 1002, 'Request timeout', 'http.timeout'],
-  ['never', 1009, 'Request too large', 'http.too-large'],
-  ['never', 1003, 'Unsupported media type', 'http.media-type'],
-  ['never', 1002, 'Upgrade required', 'http.version http.upgrade http.plaintext'],
-  ['never', 1009, 'Request head too large', 'http.head'],
-  ['never', 1008, 'Forbidden', 'http.cross-site'],
   ['reauth', 4001, 'Conflict', 'renew.mismatch'],
 ]
 
-/** The row of a code; undefined if it is not of the table. */
+/** The row of a code that can end a connection; undefined for any other, those of HTTP among them. */
 export function lookup(code: string): Reason | undefined {
   for (const [act, close, title, codes] of table) if (codes.split(' ').includes(code)) return { act, close, title }
   return
