@@ -88,7 +88,7 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
       super()
       this.#url = parseURL(url, options)
       this.#own = parseProtocols(protocols)
-      this.#late = setTimeout(() => this.#fail(new SallyportError('timeout', 'no ticket in time')), options.ticketTimeout ?? 10_000)
+      this.#late = setTimeout(() => this.#fail(new SallyportError('timeout', 'no ticket')), options.ticketTimeout ?? 10_000)
       this.#connect().catch(cause => this.#fail(cause))
     }
 
@@ -130,7 +130,7 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
         const n = Math.round(code)
         if (n !== 1000 && !(n > 2999 && n < 5000)) throw new DOMException(`code: ${code}`, 'InvalidAccessError')
       }
-      if (size(`${reason}`) > 123) throw syntax('reason too long')
+      if (size(`${reason}`) > 123) throw syntax('long reason')
       this.#inner.close(...args)
     }
 
