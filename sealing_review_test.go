@@ -339,3 +339,23 @@ func TestSealedRefusalsShowNoQuery_SR93(t *testing.T) {
 		}
 	})
 }
+
+// A message that begins and does not go on holds memory: inside the seal it is no
+// less unfinished because each of its records is a whole message outside.
+func TestSealedMessageThatDoesNotProgress_SR71_AT40(t *testing.T) {
+	_, device, _ := ed25519.GenerateKey(nil)
+	sealedBubble(t, sallyport.SealRequired, nil, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server, k sealingKeys) {
+		c := sealedBy(t, s, k, bearer("ada@key"), device, sallyporttest.Options{})
+		c.want("\x01{")
+		part, err := c.session.Seal(nil, seal.Text, true, []byte("\x00begun"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		c.Send(ws.Binary, part)
+		c.wantEnd(deny.GuardStalled)
+		if took := time.Since(began); took > 15*time.Second {
+			t.Errorf("took %s", took)
+		}
+	})
+}
