@@ -80,7 +80,7 @@ type Door struct {
 	tickets     *ticket.Tickets
 	refusals    refusals
 	rechecks    chan struct{} // holds a token for each re-check in flight
-	unsealed    chan struct{} // … for each handshake of the seal
+	unsealed    *guard.Places // of handshakes of the seal under way
 
 	strict, lax atomic.Bool // a handshake came through a strict listener, through another
 
@@ -107,7 +107,7 @@ func New(c Config) (*Door, error) {
 		conns:    map[string]*Conn{},
 		requests: map[*request]struct{}{},
 		rechecks: make(chan struct{}, maxRechecks),
-		unsealed: make(chan struct{}, maxUnsealed),
+		unsealed: guard.NewPlaces(guard.Limits{Connections: maxUnsealed, PerAddress: maxOpening}),
 	}
 	p, limits, err := d.compile(c, nil)
 	var err2 error

@@ -106,6 +106,7 @@ func (c owner) spend(messages, bytes int) bool {
 }
 
 func (c owner) Arrived(n int, unfinished bool) {
+	unfinished = unfinished || c.sealed != nil && c.sealed.begun // inside, whole records may be parts
 	if alarm := c.life.Heard(n, unfinished); !alarm.IsZero() {
 		c.door.clock.Set(&c.alarm, alarm)
 	}

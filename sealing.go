@@ -70,6 +70,7 @@ const sealDocument = "/.well-known/sallyport-seal"
 const (
 	sealWait    = 5 * time.Second // for a client to get through the seal's handshake
 	maxUnsealed = 1000            // handshakes under way, of clients that nobody knows yet
+	maxOpening  = 64              // … of one address: a few that say nothing must not keep out the rest
 
 	// keyAge is how long one key of the seal is used.
 	keyAge = 10 * time.Minute
@@ -207,12 +208,11 @@ func (v *visit) openSeal(ctx context.Context) (*http.Request, error) {
 
 func (v *visit) agree(ctx context.Context) error {
 	d := v.door
-	select {
-	case d.unsealed <- struct{}{}:
-		defer func() { <-d.unsealed }()
-	default:
-		return deny.Because(deny.GuardFull, errors.New("too many seals being opened"))
+	opening, err := d.unsealed.Admit(v.address)
+	if err != nil {
+		return deny.Because(deny.Of(err), errors.New("too many seals being opened"))
 	}
+	defer opening.Release()
 	header := http.Header{}
 	v.policy.headers.Apply(header)
 	socket, early, err := d.hijack(v.w)

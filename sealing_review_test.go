@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -337,5 +338,54 @@ func TestSealedRefusalsShowNoQuery_SR93(t *testing.T) {
 		if synctest.Wait(); causes == "" || strings.Contains(causes, "secret") {
 			t.Errorf("the cause is %q", causes)
 		}
+	})
+}
+
+// A message that begins and does not go on holds memory: inside the seal it is no
+// less unfinished because each of its records is a whole message outside.
+func TestSealedMessageThatDoesNotProgress_SR71_AT40(t *testing.T) {
+	_, device, _ := ed25519.GenerateKey(nil)
+	sealedBubble(t, sallyport.SealRequired, nil, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server, k sealingKeys) {
+		c := sealedBy(t, s, k, bearer("ada@key"), device, sallyporttest.Options{})
+		c.want("\x01{")
+		part, err := c.session.Seal(nil, seal.Text, true, []byte("\x00begun"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		c.Send(ws.Binary, part)
+		c.wantEnd(deny.GuardStalled)
+		if took := time.Since(began); took > 15*time.Second {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+// A few addresses that open seals and say nothing must not keep everybody out.
+func TestSealsThatNobodyFinishes(t *testing.T) {
+	_, device, _ := ed25519.GenerateKey(nil)
+	var address netip.Addr
+	sealedBubble(t, sallyport.SealRequired, func(c *sallyport.Config) {
+		c.ClientAddress = func(*http.Request) netip.Addr { return address }
+	}, func(t *testing.T, door *sallyport.Door, s *sallyporttest.Server, k sealingKeys) {
+		o := sallyporttest.Options{Path: "/ws", Protocols: []string{"sallyport.v1+seal"}}
+		for i := range 4 {
+			address = netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+			for range 64 {
+				s.Connect(t, o)
+			}
+			if c := s.Try(t, o); c.Response.StatusCode != deny.GuardCrowded.Status() {
+				t.Errorf("got %d, want %s", c.Response.StatusCode, deny.GuardCrowded)
+			}
+		}
+		address = netip.AddrFrom4([4]byte{198, 51, 100, 1})
+		c := sealedBy(t, s, k, bearer("ada@key"), device, sallyporttest.Options{})
+		c.want("\x01{")
+		c.wantEndAfter(door)
+		time.Sleep(7 * time.Second)
+		address = netip.AddrFrom4([4]byte{192, 0, 2, 1}) // and all places were given back
+		c = sealedBy(t, s, k, bearer("ada@key"), device, sallyporttest.Options{})
+		c.want("\x01{")
+		c.wantEndAfter(door)
 	})
 }

@@ -34,6 +34,8 @@ for (const [format, ending] of [
     outdir: 'dist',
     outExtension: { '.js': ending },
     plugins: [apart(ending)],
+    // It is an ES module only: what is required has it inside.
+    external: format === 'esm' ? ['hpke'] : [],
   })
 }
 await build({

@@ -6,6 +6,8 @@ import { build } from 'esbuild'
 const budgets = [
   ['sallyport/socket', './src/socket.ts', 'secureWebSocket', 2_500],
   ['sallyport', './src/index.ts', 'createClient', 9_000],
+  // With package hpke, and the platform's own ML-KEM: what an application passes in for platforms without comes on top.
+  ['sallyport/crypto', './src/crypto/index.ts', 'sealed', 9_000],
 ]
 
 let over = 0

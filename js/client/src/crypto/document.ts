@@ -1,5 +1,5 @@
 // The signed list of a door's sealing keys: spec/seal.md, section 2.
-import { type Bytes, ascii, join, label, lp, sha, uint } from './bytes.js'
+import { ascii, type Bytes, join, label, lp, sha, uint } from './bytes.js'
 import { fail } from './fault.js'
 import type { Usable } from './hpke.js'
 
@@ -78,14 +78,18 @@ export async function verify(raw: Bytes, pins: readonly string[], authority: str
 export function isKey(suite: number, key: Bytes): boolean {
   const n = key.length
   if (suite === 1)
-    for (let i = 0; i < 1152; i += 3) if (key[i]! + (key[i + 1]! % 16) * 256 > 3328 || key[i + 1]! / 16 + key[i + 2]! * 16 >= 3329) return false
+    for (let i = 0; i < 1152; i += 3)
+      if (key[i]! + (key[i + 1]! % 16) * 256 > 3328 || key[i + 1]! / 16 + key[i + 2]! * 16 >= 3329) return false
   return suite === 1 ? n === 1216 : suite === 2 ? n === 32 : n > 0 && n <= 4096
 }
 
 /** The pin of an identity. */
 async function pin(identity: Bytes): Promise<string> {
   const hash = await sha(label('identity', identity))
-  return `sp1.${btoa(String.fromCharCode(...hash)).replaceAll('+', '-').replaceAll('/', '_').slice(0, 43)}`
+  return `sp1.${btoa(String.fromCharCode(...hash))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .slice(0, 43)}`
 }
 
 /** Whether a text is a pin, in its one spelling. */

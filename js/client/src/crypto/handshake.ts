@@ -2,8 +2,8 @@
 import { ascii, type Bytes, join, label, lp, sha, uint } from './bytes.js'
 import { type Key, keyID } from './document.js'
 import { fail } from './fault.js'
-import { derive, type Schedule } from './schedule.js'
 import { type Pair, shared, type Usable } from './hpke.js'
+import { derive, type Schedule } from './schedule.js'
 
 /** Where a connection goes: token, authority, target and origin, in this order, as both sides must know them. */
 export type Context = readonly [token: string, authority: string, target: string, origin: string]

@@ -1,14 +1,14 @@
 // sallyport/crypto: messages that nobody between the client and the door can read or change. See spec/seal.md.
 import type { WebSocketLike } from '../shell.js'
 import { isPin } from './document.js'
+import { type Kems, MLKEM768_X25519, type Suite, type Usable, usable } from './hpke.js'
 import { keysOf, type SealStorage } from './keys.js'
 import { authority, type Parts, sealedSocket } from './socket.js'
-import { type Kems, MLKEM768_X25519, type Suite, type Usable, usable } from './hpke.js'
 
 export { type Problem, SallyportError } from '../error.js'
 export type { SealFault } from './fault.js'
-export type { SealStorage } from './keys.js'
 export { type Kem, type Kems, MLKEM768_X25519, type Suite, X25519 } from './hpke.js'
+export type { SealStorage } from './keys.js'
 
 /** Options of {@link sealed}. */
 export interface SealOptions {
@@ -53,7 +53,13 @@ export type Seal = (options: { WebSocket?: WebSocketLike | undefined; fetch?: ty
  * It does not hide times, addresses, the path or sizes beyond padding, and does not protect a page whose script comes
  * through the same hands. Throws a TypeError for pins that are none.
  */
-export function sealed({ pins, keys = '/.well-known/sallyport-seal', suites = [MLKEM768_X25519], hpke = {}, ...options }: SealOptions): Seal {
+export function sealed({
+  pins,
+  keys = '/.well-known/sallyport-seal',
+  suites = [MLKEM768_X25519],
+  hpke = {},
+  ...options
+}: SealOptions): Seal {
   if (!pins.length || !pins.every(isPin)) throw new TypeError('pins: at least one, of the form sp1.…')
   const memory = new Map<string, string>()
   const storage = options.storage ?? { getItem: name => memory.get(name), setItem: (name, value) => memory.set(name, value) }

@@ -5,8 +5,8 @@ import type { Key } from './document.js'
 import { fail } from './fault.js'
 import { auth, binary, end, maxData, text } from './half.js'
 import { begin, type Credential, credential, type Handshake } from './handshake.js'
-import { decode, readEnd, type Session, session } from './session.js'
 import type { Usable } from './hpke.js'
+import { decode, readEnd, type Session, session } from './session.js'
 
 /** What a sealed socket is made of. */
 export interface Parts {
@@ -19,6 +19,24 @@ export interface Parts {
   pad: boolean
 }
 
+/** What the clients use of a WebSocket. */
+export interface SealedSocket extends Pick<WebSocket, 'binaryType' | 'bufferedAmount' | 'close' | 'extensions' | 'protocol'> {
+  onopen?: ((event: object) => void) | null
+  onmessage?: ((event: { data: unknown }) => void) | null
+  onerror?: ((event: { error: unknown }) => void) | null
+  onclose?: ((event: { code: number; reason: string; wasClean: boolean }) => void) | null
+  readonly readyState: 0 | 1 | 2 | 3
+  send(data: string | ArrayBuffer | ArrayBufferView | Blob): void
+  terminate(): void
+}
+
+interface Headers {
+  headers: { authorization: string }
+}
+
+/** A class of {@link SealedSocket}, made like those of the platform. */
+export type SealedSocketClass = new (url: string, second: string[] | ({ protocols: string[] } & Headers), third?: Headers) => SealedSocket
+
 // What was received and not delivered, in bytes, and what a handshake and a goodbye may take, in milliseconds.
 const maxHeld = 2 ** 26
 const patience = 10_000
@@ -29,8 +47,8 @@ const farewell = 2000
  * with a bearer token; neither leaves it but sealed. Where `sallyport.v1` was asked for, its messages are passed on as they are;
  * else they are the application's, and what the door says beside them is kept here.
  */
-export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
-  class {
+export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): SealedSocketClass =>
+  class implements SealedSocket {
     onopen?: ((event: object) => void) | null
     onmessage?: ((event: { data: unknown }) => void) | null
     onerror?: ((event: { error: unknown }) => void) | null
@@ -53,7 +71,7 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
     #parts: Bytes[] = []
     #end: [code: number, reason: string] | undefined
 
-    constructor(url: string, second: string[] | { protocols: string[]; headers: { authorization: string } }, third?: { headers: { authorization: string } }) {
+    constructor(url: string, second: string[] | ({ protocols: string[] } & Headers), third?: Headers) {
       const [all, more] = Array.isArray(second) ? [second, third] : [second.protocols, second]
       const own = all.filter(p => !p.startsWith('sallyport.ticket.'))
       const apps = own.map(p => p.replace('sallyport.v1~', '')).filter(p => !p.startsWith('sallyport'))
@@ -75,9 +93,7 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
 
     /** One thing after the other; the first that fails is the end. */
     #do(job: () => unknown): void {
-      this.#line = this.#line
-        .then(() => this.readyState < 3 && job())
-        .catch(error => this.#fail(error))
+      this.#line = this.#line.then(() => this.readyState < 3 && job()).catch(error => this.#fail(error))
     }
 
     async #connect(fresh: boolean): Promise<void> {
@@ -118,7 +134,13 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
       if (!this.#session) {
         this.#unread = 0
         const keys = await handshake.finish(record)
-        const s = session(suite, keys, pad, r => this.#inner!.send(r), error => this.#fail(error))
+        const s = session(
+          suite,
+          keys,
+          pad,
+          r => this.#inner!.send(r),
+          error => this.#fail(error),
+        )
         this.#session = s
         const proof = await credential(keys.th, this.#credential, device)
         await s.write(auth, proof.length, () => proof)
@@ -165,9 +187,12 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
 
     send(data: string | ArrayBuffer | ArrayBufferView | Blob): void {
       const mark = this.#raw ? [] : [0]
-      const bytes = (b: ArrayBuffer | ArrayBufferView) => join(mark as never, ArrayBuffer.isView(b) ? new Uint8Array(b.buffer, b.byteOffset, b.byteLength) : new Uint8Array(b))
+      const bytes = (b: ArrayBuffer | ArrayBufferView) =>
+        join(mark as never, ArrayBuffer.isView(b) ? new Uint8Array(b.buffer, b.byteOffset, b.byteLength) : new Uint8Array(b))
       const blob = data instanceof Blob && data
-      const all = blob ? blob.arrayBuffer().then(bytes) : bytes(typeof data === 'string' ? new TextEncoder().encode(data) : (data as ArrayBuffer))
+      const all = blob
+        ? blob.arrayBuffer().then(bytes)
+        : bytes(typeof data === 'string' ? new TextEncoder().encode(data) : (data as ArrayBuffer))
       const size = blob ? blob.size + mark.length : (all as Bytes).length
       this.#held += size
       if (this.readyState > 1) return
@@ -220,13 +245,19 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts) =>
     #fail(cause: unknown): void {
       if (this.readyState > 2) return
       const error =
-        cause instanceof SallyportError ? cause : new SallyportError(this.#session ? 'seal.broken' : 'seal.handshake', `${cause}`, { cause })
+        cause instanceof SallyportError
+          ? cause
+          : new SallyportError(this.#session ? 'seal.broken' : 'seal.handshake', `${cause}`, { cause })
       const { code } = error
       const fault = code.includes('.') && code !== 'seal.truncated'
       this.#done({ code: fault ? 4905 : 1006, reason: fault ? code : '', wasClean: false }, fault ? [4905, code] : [], error)
     }
 
-    #done(close: { code: number; reason: string; wasClean: boolean }, outside: [code?: number | undefined, reason?: string] = [], error?: SallyportError): void {
+    #done(
+      close: { code: number; reason: string; wasClean: boolean },
+      outside: [code?: number | undefined, reason?: string] = [],
+      error?: SallyportError,
+    ): void {
       this.readyState = 3
       clearTimeout(this.#late)
       this.#session?.erase()

@@ -135,7 +135,13 @@ describe.each([1, 2])('suite %i', id => {
     const raws: Uint8Array[] = []
     const importKey = crypto.subtle.importKey.bind(crypto.subtle) as (...args: unknown[]) => Promise<CryptoKey>
     const ours: { name: string; extractable: unknown }[] = []
-    vi.spyOn(crypto.subtle, 'importKey').mockImplementation(((format: string, raw: Uint8Array, how: { name?: string } | string, x: unknown, u: unknown) => {
+    vi.spyOn(crypto.subtle, 'importKey').mockImplementation(((
+      format: string,
+      raw: Uint8Array,
+      how: { name?: string } | string,
+      x: unknown,
+      u: unknown,
+    ) => {
       const name = typeof how === 'string' ? how : how.name!
       // Those of the KEM are package hpke's: X25519, ML-KEM, and HMAC in its own HKDF.
       if (format === 'raw' && (name === 'AES-GCM' || name === 'HMAC')) {
@@ -208,7 +214,8 @@ test('a proof is that of this session and credential', async () => {
     const body = data.slice(0, -64)
     expect(body.length).toBe(1 + 2 + 5 + 1 + n)
     const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', body))
-    const check = (t: Bytes) => crypto.subtle.verify({ name: how, hash: 'SHA-256' }, device.publicKey, data.slice(-64), label('auth', t, hash))
+    const check = (t: Bytes) =>
+      crypto.subtle.verify({ name: how, hash: 'SHA-256' }, device.publicKey, data.slice(-64), label('auth', t, hash))
     expect(await check(th)).toBe(true)
     expect(await check(new Uint8Array(32))).toBe(false)
   }

@@ -168,7 +168,12 @@ describe.each(all.map(v => [v.name, v] as const))('a session: %s', (_, v) => {
 /** The client in a session of the vectors, behind its credential. */
 async function clientOf(v: SessionVector, post: (r: Bytes) => void = () => {}) {
   const s = await suite(v.suite)
-  const keys = { confirm: await secret(hex(v.confirm_key)), c2s: await secret(hex(v.c2s)), s2c: await secret(hex(v.s2c)), root: hex(v.root) }
+  const keys = {
+    confirm: await secret(hex(v.confirm_key)),
+    c2s: await secret(hex(v.c2s)),
+    s2c: await secret(hex(v.s2c)),
+    root: hex(v.root),
+  }
   const failed = (error: unknown) => {
     throw error
   }
