@@ -356,6 +356,22 @@ describe('page', () => {
     }
   })
 
+  test('hidden or offline is read when a retry is due, though nothing told of it', async () => {
+    for (const [what, state] of [
+      ['hidden', { status: 'waiting', retryIn: 59_750 }],
+      ['offline', { status: 'paused' }],
+    ] as const) {
+      const s = setup()
+      s.door.handshake = c => c.fail()
+      later(s.client.connect())
+      await s.clock.advance(0)
+      s.clock[what] = true
+      await s.clock.advance(250)
+      expect(s.client.state).toMatchObject(state)
+      expect(s.dials()).toBe(1)
+    }
+  })
+
   test('hidden: no flag is kept: a page that is visible again without saying so retries as any other', async () => {
     const s = setup()
     s.door.handshake = c => c.fail()
@@ -581,11 +597,16 @@ describe('drain', () => {
   test('an old one that does not answer the close is let go after 3 s more', async () => {
     const s = setup()
     const old = await s.open()
+    old.got = 0
+    await outcome(s.client.send('x'))
     old.control({ t: 'drain', spread: 0, deadline: 20 })
-    await s.clock.advance(0)
+    await s.clock.advance(500)
     old.stalled = true
-    await s.clock.advance(20_000)
+    await s.clock.advance(5_999)
+    expect(s.ends).toEqual([])
+    await s.clock.advance(1)
     expect(s.ends).toMatchObject([{ close: 1000 }])
+    expect(s.unknown).toMatchObject([{ data: 'x' }])
     expect(s.dials()).toBe(2)
   })
 
@@ -626,9 +647,21 @@ describe('drain', () => {
     await s.clock.advance(20_000)
     s.door.handshake = c => c.refuse('origin.untrusted', 4001, 'Unauthorized')
     old.control({ t: 'drain', spread: 0, deadline: 20 })
-    await s.clock.advance(1000)
+    await s.clock.advance(60_000)
     expect(s.client.state.status).toBe('open')
     expect(s.dials()).toBe(2)
+    expect(s.ends).toHaveLength(1)
+  })
+
+  test('advised to move, and then idle: stays away', async () => {
+    const s = setup()
+    const c = await s.open()
+    c.control({ t: 'drain', spread: 15, deadline: 20 })
+    c.end('guard.idle', 4000, 'Idle timeout')
+    await s.clock.advance(60_000)
+    expect(s.client.state.status).toBe('idle')
+    expect(s.dials()).toBe(1)
+    expect(s.clock.timers()).toBe(0)
   })
 
   test('servers that all drain are not run through without a pause', async () => {

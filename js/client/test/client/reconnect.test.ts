@@ -94,6 +94,18 @@ describe('back-off', () => {
     expect(s.clock.timers()).toBe(0)
   })
 
+  test('maxElapsed begins anew after a stable connection', async () => {
+    const s = setup({ maxElapsed: 60_000 })
+    const c = await s.open()
+    await s.clock.advance(100_000)
+    s.door.handshake = c => c.fail()
+    c.lose()
+    await s.clock.advance(59_999)
+    expect(s.client.state.status).not.toBe('closed')
+    await s.clock.advance(1)
+    expect(s.client.state).toMatchObject({ code: 'elapsed' })
+  })
+
   test('SR-60: many clients that are told of a restart at once come back spread', async () => {
     const waits: number[] = []
     for (let i = 0; i < 200; i++) {
@@ -378,6 +390,20 @@ describe('tickets', () => {
       await s.clock.advance(250)
       expect(s.door.requests.at(-1)!.reason).toBe('rejected')
       expect(waitOf(s.client)).toBe(500)
+    }
+  })
+
+  test('the immediate retry waits for a network, and for a page that somebody sees', async () => {
+    for (const [what, status] of [
+      ['offline', 'paused'],
+      ['hidden', 'waiting'],
+    ] as const) {
+      const s = setup()
+      const c = await s.open()
+      s.clock[what] = true
+      c.end('auth.expired', 4001, 'Unauthorized')
+      await s.clock.advance(0)
+      expect(s.client.state.status).toBe(status)
     }
   })
 
