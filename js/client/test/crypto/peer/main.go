@@ -1,6 +1,6 @@
 //go:build ignore
 
-// The door itself, sealed, for the tests of sallyport/crypto: go run main.go.
+// Command peer is the door itself, sealed, for the tests of sallyport/crypto: go run main.go.
 //
 // The first line of its output is JSON: where it listens, without and with TLS, and the pin. Gates: /required and
 // /offered echo; a text "close" is answered with 4123 "that is all", "many" with 200 messages, "big" with one of 1 MiB.
