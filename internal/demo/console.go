@@ -22,6 +22,7 @@ func (d *demo) announce(out io.Writer) {
 
   Open        %s
   Evil page   %s   (tries to get in, and fails)
+  Proxy       %s   (ends TLS, and reads along)
 
   Your browser will warn about the certificate the first time. It is signed by
   an authority that was made on this machine, for this machine, and that nobody
@@ -33,7 +34,7 @@ func (d *demo) announce(out io.Writer) {
 
   Everything listens on this machine only. Press Ctrl-C to stop.
 
-`, d.origin, d.evil, d.ca.Path(), config.DevCACommand(filepath.Dir(d.ca.Path()), d.home))
+`, d.origin, d.evil, d.middle, d.ca.Path(), config.DevCACommand(filepath.Dir(d.ca.Path()), d.home))
 	io.WriteString(out, b.String()) // a terminal that went away is nobody to tell
 }
 

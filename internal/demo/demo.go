@@ -8,8 +8,10 @@
 // none of that; the tests do.
 //
 // It also makes trouble: the page can cut the cable of its own connection, end
-// its token or its session early, and deploy another door (see trouble). Those
-// endpoints exist in the demo only.
+// its token or its session early, and deploy another door (see trouble). And it goes,
+// if the visitor likes, through somebody in the middle who ends TLS, reads along
+// and changes a bit (see relay), with and without the seal. All that exists in
+// the demo only.
 //
 // Signing in needs no password, so everything listens on loopback only, and the
 // login answers nobody else. By default nothing but the development authority
@@ -87,6 +89,7 @@ type demo struct {
 	// Set once by start.
 	origin string // of the page: "https://localhost:8443"
 	evil   string // of the other page: "http://127.0.0.1:50123"
+	middle string // of the relay: "https://localhost:8444"
 	port   int
 	asked  int // the port that was wanted
 	state  *state.DB
@@ -94,6 +97,7 @@ type demo struct {
 	home   string // what said where the authority is kept, as config.DefaultState has it
 	chat   *chat
 	cable  *cable
+	relay  *relay
 	guard  *guardedDoor
 	closes []func() // in reverse order of being opened
 
@@ -114,6 +118,13 @@ func (d *demo) start(o Options) error {
 	d.asked, d.port = o.Port, front.port
 	d.origin = fmt.Sprintf("https://localhost:%d", front.port)
 	d.later(front.close)
+
+	between, err := listenFrom(beside(front.port)) // for the relay
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	d.middle = fmt.Sprintf("https://localhost:%d", between.port)
+	d.later(between.close)
 
 	aside, err := listenAside() // for the evil page
 	if err != nil {
@@ -138,15 +149,24 @@ func (d *demo) start(o Options) error {
 	}
 	d.chat = newChat(identities)
 	d.cable = newCable()
+	d.relay = newRelay(front.listeners[0].Addr().String(), d.trust())
+	seals, err := newSeals(d.state, hostOf(d.origin), hostOf(d.middle))
+	if err != nil {
+		return err
+	}
 	d.guard, err = newDoor(doorConfig{
-		Origin: d.origin, Evil: d.evil, Backend: "ws://" + behind.Addr().String(), State: d.state, Signers: signers, Cable: d.cable,
+		Origin: d.origin, Evil: d.evil, Middle: d.middle, Backend: "ws://" + behind.Addr().String(),
+		State: d.state, Signers: signers, Cable: d.cable, Relay: d.relay, Seals: seals,
 	})
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	d.serve(behind, d.chat)
 	d.serve(aside, newEvilPage(d.origin))
-	return d.serveTLS(front, d.guard)
+	if err := d.serveTLS(front, d.guard); err != nil {
+		return err
+	}
+	return d.serveRelay(between)
 }
 
 // later remembers what stop has to close.
@@ -161,6 +181,7 @@ func (d *demo) stop() error {
 	if d.guard != nil {
 		d.cable.close()
 		err = d.guard.doors.close(ctx)
+		d.relay.close()
 	}
 	for i := len(d.closes) - 1; i >= 0; i-- {
 		d.closes[i]()

@@ -22,6 +22,7 @@ import (
 const (
 	chatGate   = "/chat"
 	eventsGate = "/events"
+	middleGate = "/middle"
 	prefix     = "/api"
 
 	loginPath   = prefix + "/login"
@@ -71,10 +72,13 @@ func openSigner(s *state.DB, name string) (*jwt.Signer, error) {
 type doorConfig struct {
 	Origin  string // of the page
 	Evil    string // of the other page, for the link to it
+	Middle  string // of the relay
 	Backend string // ws://…
 	State   *state.DB
 	Signers signers
 	Cable   *cable
+	Relay   *relay
+	Seals   *seals
 }
 
 // guardedDoor is the door with the demo's own endpoints before it: the door owns
@@ -82,6 +86,7 @@ type doorConfig struct {
 type guardedDoor struct {
 	doors    *doors
 	cable    *cable
+	relay    *relay
 	sessions *session.Sessions
 	own      map[string]http.Handler // by path
 }
@@ -97,8 +102,11 @@ func (g *guardedDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			session = id.Session
 		}
 	}
-	if session != "" && r.RequestURI == chatGate && !g.cable.pass(r, session) {
-		panic(http.ErrAbortHandler) // nobody waits for an answer
+	if session != "" && r.RequestURI == chatGate {
+		g.relay.belongs(r.RemoteAddr, session)
+		if !g.cable.pass(r, session) {
+			panic(http.ErrAbortHandler) // nobody waits for an answer
+		}
 	}
 	g.doors.now().ServeHTTP(w, r)
 	if session != "" && r.RequestURI == logoutPath {
@@ -108,9 +116,12 @@ func (g *guardedDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// hostOf is the host and port of an origin.
+func hostOf(origin string) string { return strings.TrimPrefix(origin, "https://") }
+
 // newDoor is what a program that uses the library looks like.
 func newDoor(c doorConfig) (*guardedDoor, error) {
-	host := strings.TrimPrefix(c.Origin, "https://")
+	host, middle := hostOf(c.Origin), hostOf(c.Middle)
 	sessions, err := session.New(session.Config{Store: c.State.Sessions(), Issuer: c.Origin, Cookie: cookieName, Lifetime: sessionLife})
 	if err != nil {
 		return nil, err
@@ -131,25 +142,34 @@ func newDoor(c doorConfig) (*guardedDoor, error) {
 	if err != nil {
 		return nil, err
 	}
-	site, err := newSite(c.Origin, c.Evil)
+	site, err := newSite(siteConfig{c.Origin, c.Evil, c.Middle, c.Seals.pin.String(), c.Seals.sealing.Documents[middle]})
 	if err != nil {
 		return nil, err
 	}
 
 	view := newView()
 	own := origin.Config{Trusted: []string{c.Origin}, Hosts: []string{host}, Dev: true}
+	either := own // the relay keeps the name that the browser used
+	either.Hosts = []string{host, middle}
 	everyName := own
 	everyName.Hosts = []string{"localhost", "127.0.0.1", "[::1]"} // the site sends them to the one that counts
 	doors, err := newDoors(func() (*sallyport.Door, error) {
 		return sallyport.New(sallyport.Config{
 			Origin:  everyName,
-			Headers: headers.Config{Dev: true, ConnectSrc: []string{"wss://" + host}},
+			Headers: headers.Config{Dev: true, ConnectSrc: []string{"wss://" + host, "wss://" + middle}},
 			Auth:    auth.First(tickets, tokens, sessions),
 			Gates: []sallyport.Gate{
-				{Path: chatGate, Origin: &own, Guard: &guard.Config{Idle: chatIdle, Ping: chatBeat, MaxMessage: maxLine}, Route: backend},
+				{
+					Path: chatGate, Origin: &either, Guard: &guard.Config{Idle: chatIdle, Ping: chatBeat, MaxMessage: maxLine}, Route: backend,
+					Seal: sallyport.SealOffered, // with cookies, which the relay sees: a key binds credentials where it matters
+				},
 				{
 					Path: eventsGate, Origin: &own, Guard: &guard.Config{Idle: 24 * time.Hour, MaxMessage: 1}, Route: sallyport.Handler(view.watch),
 					Auth: auth.Anonymous("it shows what happens at the door of a demo, to the demo's own page, and no secret"),
+				},
+				{
+					Path: middleGate, Origin: &own, Guard: &guard.Config{Idle: 24 * time.Hour, MaxMessage: 1},
+					Route: sallyport.Handler(c.Relay.heard.watch), Auth: auth.First(sessions),
 				},
 			},
 			API: sallyport.API{
@@ -160,6 +180,7 @@ func newDoor(c doorConfig) (*guardedDoor, error) {
 			Observe:     view.note,
 			Revocations: c.State.Revocations(),
 			Tickets:     tickets,
+			Sealing:     c.Seals.sealing,
 		})
 	})
 	if err != nil {
@@ -169,8 +190,8 @@ func newDoor(c doorConfig) (*guardedDoor, error) {
 	if err != nil {
 		return nil, err
 	}
-	trouble := &trouble{people, doors, c.Cable}
-	return &guardedDoor{doors: doors, cable: c.Cable, sessions: sessions, own: map[string]http.Handler{
+	trouble := &trouble{people, doors, c.Cable, c.Relay}
+	return &guardedDoor{doors: doors, cable: c.Cable, relay: c.Relay, sessions: sessions, own: map[string]http.Handler{
 		loginPath:   doors.secure(people.login),
 		expiredPath: doors.secure(people.expired),
 		troublePath: doors.secure(trouble.serve),

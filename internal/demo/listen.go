@@ -1,6 +1,8 @@
 package demo
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +71,14 @@ func listenOn(hosts []string, port int) (pair, error) {
 	return p, nil
 }
 
+// beside is where to look for another port.
+func beside(port int) int {
+	if port == 65535 {
+		return port - portsTried
+	}
+	return port + 1
+}
+
 // listenAside takes any free port of 127.0.0.1.
 func listenAside() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
 
@@ -103,6 +113,32 @@ func (d *demo) serveTLS(p pair, h http.Handler) error {
 	return nil
 }
 
+// serveRelay answers TLS on both listeners of p as a stranger would: with a
+// certificate of its own, and nothing of the door's strictness.
+func (d *demo) serveRelay(p pair) error {
+	certificates, err := d.ca.For("localhost", "127.0.0.1", "::1")
+	if err != nil {
+		return err
+	}
+	profile, err := wss.TLSConfig(wss.Config{Certificates: certificates})
+	if err != nil {
+		return err
+	}
+	for _, inner := range p.listeners {
+		server := serverOf(d.relay)
+		d.run(server, tls.NewListener(inner, profile))
+		d.later(func() { server.Close() })
+	}
+	return nil
+}
+
+// trust is how the relay knows the door.
+func (d *demo) trust() *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(d.ca.CertPEM())
+	return &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS13}
+}
+
 // run serves until the server is closed. The goroutine ends with that, and stop
 // waits for it.
 func (d *demo) run(server *http.Server, l net.Listener) {
@@ -120,6 +156,7 @@ func (d *demo) run(server *http.Server, l net.Listener) {
 type authority interface {
 	For(names ...string) (wss.Certificates, error)
 	Path() string
+	CertPEM() []byte
 }
 
 // openState opens the state and the development authority.

@@ -169,7 +169,7 @@ func TestTheViewIsBounded(t *testing.T) {
 
 // A page that says nothing inline can have a policy without 'unsafe-inline'.
 func TestPagesAreStrictAndEveryPartIsThere_AT10(t *testing.T) {
-	s, err := newSite(testOrigin, "http://127.0.0.1:1")
+	s, err := newSite(siteConfig{Origin: testOrigin, Evil: "http://127.0.0.1:1", Middle: "https://localhost:8444"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,11 +182,11 @@ func TestPagesAreStrictAndEveryPartIsThere_AT10(t *testing.T) {
 		}
 	}
 	for _, outside := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(string(s.files["/"]), -1) {
-		if _, ok := s.files[outside[1]]; !ok && !strings.HasPrefix(outside[1], "#") && outside[1] != "http://127.0.0.1:1/" {
+		if _, ok := s.files[outside[1]]; !ok && !strings.HasPrefix(outside[1], "#") && outside[1] != "http://127.0.0.1:1/" && outside[1] != "https://localhost:8444/" {
 			t.Errorf("index.html refers to %q, which is not served", outside[1])
 		}
 	}
-	for _, script := range []string{"page/app.js", "page/evil.js"} {
+	for _, script := range []string{"page/app.js", "page/middle.js", "page/network.js", "page/story.js", "page/evil.js"} {
 		text, err := os.ReadFile(script)
 		if err != nil {
 			t.Fatal(err)
@@ -198,7 +198,8 @@ func TestPagesAreStrictAndEveryPartIsThere_AT10(t *testing.T) {
 		}
 	}
 	for _, id := range strings.Fields(`login-ada login-bob logout who session-left connect disconnect renew status message send log idle-left
-		life-left close-code close-reason close-sentence altered-token expired-token replay-ticket evil-link door-events code`) {
+		life-left close-code close-reason close-sentence altered-token expired-token replay-ticket evil-link door-events code
+		through sealing path-of flip-way flip flip-result pin middle code-sealed code-bare`) {
 		if strings.Count(string(s.files["/"]), `data-testid="`+id+`"`) != 1 {
 			t.Errorf("index.html has not exactly one part %q", id)
 		}
@@ -206,7 +207,7 @@ func TestPagesAreStrictAndEveryPartIsThere_AT10(t *testing.T) {
 }
 
 func TestTheSiteSendsOtherNamesToItsOwn(t *testing.T) {
-	s, err := newSite(testOrigin, "http://127.0.0.1:1")
+	s, err := newSite(siteConfig{Origin: testOrigin, Evil: "http://127.0.0.1:1", Middle: "https://localhost:8444"})
 	if err != nil {
 		t.Fatal(err)
 	}

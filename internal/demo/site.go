@@ -12,7 +12,8 @@ import (
 	"github.com/sallyport/sallyport/deny"
 )
 
-// The client in page/sallyport.js is what js/client builds.
+// The client in page/sallyport.js and the seal in page/crypto.js are what js/client
+// builds.
 //
 //go:generate go test -run TestThePageHasTheClientAsItIsBuilt -update .
 
@@ -25,6 +26,7 @@ var mediaTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
 	".json": "application/json",
+	".keys": "application/octet-stream",
 	".svg":  "image/svg+xml",
 }
 
@@ -34,15 +36,25 @@ type site struct {
 	files  map[string][]byte
 }
 
+// siteConfig is what the page names: origins, and of the seal the pin and the key
+// document of the door as it is known through the relay. The page's policy lets it
+// fetch from its own origin alone, and who carries a signed list does not matter.
+type siteConfig struct {
+	Origin, Evil, Middle string
+	Pin                  string
+	Keys                 []byte
+}
+
 // newSite is the demo's page, the door's App.
-func newSite(origin, evil string) (*site, error) {
-	s := &site{origin: origin, files: map[string][]byte{"/reasons.json": reasons()}}
+func newSite(c siteConfig) (*site, error) {
+	s := &site{origin: c.Origin, files: map[string][]byte{"/reasons.json": reasons(), "/middle.keys": c.Keys}}
 	values := map[string]any{
-		"Origin": origin, "Host": strings.TrimPrefix(origin, "https://"), "Evil": evil,
+		"Origin": c.Origin, "Host": hostOf(c.Origin), "Evil": c.Evil, "Middle": c.Middle, "MiddleHost": hostOf(c.Middle), "Pin": c.Pin,
 	}
 	return s, s.load(values, map[string]string{
 		"/": "index.html", "/app.css": "app.css", "/app.js": "app.js", "/icon.svg": "icon.svg",
 		"/sallyport.js": "sallyport.js", "/network.js": "network.js", "/story.js": "story.js",
+		"/crypto.js": "crypto.js", "/middle.js": "middle.js",
 	})
 }
 
@@ -50,7 +62,7 @@ func newSite(origin, evil string) (*site, error) {
 // such pages do.
 func newEvilPage(door string) http.Handler {
 	s := &site{files: map[string][]byte{}}
-	err := s.load(map[string]any{"Door": door, "Host": strings.TrimPrefix(door, "https://")}, map[string]string{
+	err := s.load(map[string]any{"Door": door, "Host": hostOf(door)}, map[string]string{
 		"/": "evil.html", "/evil.css": "evil.css", "/evil.js": "evil.js",
 	})
 	if err != nil {

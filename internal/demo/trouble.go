@@ -20,6 +20,7 @@ type trouble struct {
 	people *people
 	doors  *doors
 	cable  *cable
+	relay  *relay
 }
 
 // serve is POST /api/trouble {what, seconds}, for who is signed in. what is
@@ -31,10 +32,14 @@ type trouble struct {
 //   - "token": a token of the real kind that ends in so many seconds, 5 to 60;
 //     whoever renews with it has a connection that ends soon
 //   - "sign-out": end the session as another device would: the cookie stays
+//   - "flip-up", "flip-down": change one bit of the next message that this
+//     session sends, or gets, through the relay
+//   - "flip-none": let it pass as it is
 //   - "deploy": open another door in the place of this one, which drains
 //
 // The answer always says how things are: cut, in seconds left; door, the number of
-// the one that serves; draining, whether the one before it still does.
+// the one that serves; draining, whether the one before it still does; flip, the
+// way of which the next message is changed, "up", "down" or "".
 func (t *trouble) serve(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		What    string `json:"what"`
@@ -55,7 +60,7 @@ func (t *trouble) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n, draining := t.doors.count()
-	answer["cut"], answer["door"], answer["draining"] = t.cable.left(id.Session).Seconds(), n, draining
+	answer["cut"], answer["door"], answer["draining"], answer["flip"] = t.cable.left(id.Session).Seconds(), n, draining, t.relay.armed(id.Session)
 	reply(w, answer)
 }
 
@@ -81,6 +86,12 @@ func (t *trouble) do(r *http.Request, id auth.Identity, what string, d time.Dura
 			return err
 		}
 		return t.doors.signOut(r.Context(), id.Session)
+	case "flip-up":
+		return t.relay.arm(id.Session, up)
+	case "flip-down":
+		return t.relay.arm(id.Session, down)
+	case "flip-none":
+		return t.relay.arm(id.Session, "")
 	case "deploy":
 		_, err = t.doors.deploy()
 		answer["seconds"] = int(deployTime / time.Second)

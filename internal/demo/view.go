@@ -46,7 +46,7 @@ func newView() *view { return &view{changed: make(chan struct{})} }
 
 // note is the door's Observe. It does not block.
 func (v *view) note(e sallyport.Event) {
-	if e.Gate == eventsGate && e.Kind != sallyport.Refused {
+	if (e.Gate == eventsGate || e.Gate == middleGate) && e.Kind != sallyport.Refused {
 		return // the view does not show who views
 	}
 	s := sight{

@@ -1,6 +1,7 @@
 // The page of the demo. Whatever came over the network is shown by textContent
 // only: nobody who talks here can write markup into somebody else's page.
 /* global Sallyport */
+import { makeEavesdropper, makeSeals } from './middle.js'
 import { makeLid, watched } from './network.js'
 import { makeStory, seconds } from './story.js'
 
@@ -69,7 +70,7 @@ function readClose(event, opened) {
 
 // ---------------------------------------------------------------- what is shown
 
-function status(state, text) {
+function show(state, text) {
   const el = byTest('status')
   el.dataset.state = state
   el.textContent = text
@@ -132,8 +133,12 @@ let sessionEnds = 0
 async function whoAmI() {
   const s = await ask('/api/session').catch((refusal) => ({ signed_in: false, refusal }))
   if (s.refusal?.status === 0) return // nobody answered: keep what is shown
-  if (s.signed_in && me !== s.subject) look()
+  const before = me
   me = s.signed_in ? s.subject : null
+  if (me !== before) {
+    eavesdropper.follow(me)
+    if (me) look()
+  }
   sessionEnds = s.signed_in ? Date.now() + s.expires_in * 1000 : 0
   showMe()
 }
@@ -182,11 +187,22 @@ async function tokenOf({ reason }) {
   }
 }
 
+let socket // the newest
+const sealFor = makeSeals($('pin').textContent)
+
 /** The connection of this tab: it stays, comes back, renews itself and moves, until Disconnect. */
-const client = Sallyport.createClient(base + gate, {
-  ticket: '/api/ticket', token: tokenOf, env: lid.env, WebSocket: watched(story.wire),
-})
-story.follow(client)
+function makeClient() {
+  const proxied = $('through').checked
+  const to = proxied ? `wss://${new URL($('proxy-link').href).host}` : base
+  const made = (s) => { socket = s }
+  const seal = (platform) => watched(story.wire, made, sealFor(proxied)(platform))
+  const c = Sallyport.createClient(to + gate, {
+    ticket: '/api/ticket', token: tokenOf, env: lid.env, ...($('sealing').checked ? { seal } : { WebSocket: watched(story.wire, made) }),
+  })
+  listen(c)
+  story.follow(c)
+  return c
+}
 
 const shown = {
   idle: ({ why }) => ['closed', why ? 'Resting' : 'Not connected'],
@@ -198,57 +214,67 @@ const shown = {
   closed: () => ['closed', 'Not connected'],
 }
 let retrying = false
+const striving = ['connecting', 'open', 'waiting', 'paused'] // to be connected
 let id = ''
 
-client.addEventListener('state', ({ detail: s }) => {
-  if (s.status === 'waiting' || s.status === 'open') retrying = s.status === 'waiting'
-  status(...shown[s.status](s))
-  retryAt = s.status === 'waiting' ? Date.now() + s.retryIn : 0
-  if (s.status === 'open' && id !== s.limits.id) {
-    note(id ? 'moved to another connection' : 'connected')
-    id = s.limits.id
-    idleAfter = s.limits.idle * 1000
-    lifeEnds = s.limits.expires_in === undefined ? 0 : Date.now() + s.limits.expires_in * 1000
+/** What the page does about what c tells, for as long as it is the client. */
+function listen(c) {
+  const on = (type, f) => c.addEventListener(type, ({ detail }) => { if (c === client) f(detail) })
+
+  on('state', (s) => {
+    if (s.status === 'waiting' || s.status === 'open') retrying = s.status === 'waiting'
+    show(...shown[s.status](s))
+    retryAt = s.status === 'waiting' ? Date.now() + s.retryIn : 0
+    if (s.status === 'open' && id !== s.limits.id) {
+      note(id ? 'moved to another connection' : 'connected')
+      id = s.limits.id
+      setFlip('')
+      idleAfter = s.limits.idle * 1000
+      lifeEnds = s.limits.expires_in === undefined ? 0 : Date.now() + s.limits.expires_in * 1000
+      active()
+    }
+    if (s.status !== 'open') {
+      id = ''
+      idleEnds = lifeEnds = 0
+    }
+    if (s.status === 'closed' || s.status === 'idle') {
+      retrying = false
+      whoAmI()
+    }
+    enable()
+    if (called && s.status !== 'connecting') {
+      called = false
+      if (s.status === 'open') $('message').focus()
+    }
+  })
+
+  on('message', (detail) => {
     active()
-  }
-  if (s.status !== 'open') {
-    id = ''
-    idleEnds = lifeEnds = 0
-  }
-  if (s.status === 'closed' || s.status === 'idle') {
-    retrying = false
-    whoAmI()
-  }
-  enable()
-  if (called && s.status !== 'connecting') {
-    called = false
-    if (s.status === 'open') $('message').focus()
-  }
-})
+    said(JSON.parse(detail))
+  })
 
-client.addEventListener('message', ({ detail }) => {
-  active()
-  said(JSON.parse(detail))
-})
+  on('close', async (end) => {
+    const left = end.opened && end.close === 1000 && client.state.status === 'open' // it moved
+    if (end.opened && !left) note(`ended: ${end.close}${end.code ? ` ${end.code}` : ''}`)
+    const tried = !end.opened && end.close === 1000 // an attempt that was not needed any more
+    if (left || tried || end.code === 'ticket') return // not the door's word
+    await sentencesLoaded
+    const { code, sentence } = readClose(end, end.opened)
+    const tone = end.close === 4001 || end.close === 1006 ? 'bad' : end.close === 1000 ? '' : 'warm'
+    if (code === 'seal.broken') noticed('The client')
+    lastWord(String(end.close), end.reason, code.startsWith('local.') || end.close === 4905 ? 'The client’s own decision; see the list below.' : sentence, tone)
+  })
 
-client.addEventListener('close', async ({ detail: end }) => {
-  const left = end.opened && end.close === 1000 && client.state.status === 'open' // it moved
-  if (end.opened && !left) note(`ended: ${end.close}${end.code ? ` ${end.code}` : ''}`)
-  const tried = !end.opened && end.close === 1000 // an attempt that was not needed any more
-  if (left || tried || end.code === 'ticket') return // not the door's word
-  await sentencesLoaded
-  const { code, sentence } = readClose(end, end.opened)
-  const tone = end.close === 4001 || end.close === 1006 ? 'bad' : end.close === 1000 ? '' : 'warm'
-  lastWord(String(end.close), end.reason, code.startsWith('local.') ? 'The client’s own decision; see the list below.' : sentence, tone)
-})
+  on('renewed', ({ expiresIn }) => {
+    lifeEnds = expiresIn === undefined ? 0 : Date.now() + expiresIn * 1000
+  })
 
-client.addEventListener('renewed', ({ detail: { expiresIn } }) => {
-  lifeEnds = expiresIn === undefined ? 0 : Date.now() + expiresIn * 1000
-})
+  on('unknown', ({ messages }) => {
+    for (const { id } of messages) note(`nobody knows whether this arrived: “${id}”`)
+  })
+}
 
-client.addEventListener('unknown', ({ detail: { messages } }) => {
-  for (const { id } of messages) note(`nobody knows whether this arrived: “${id}”`)
-})
+let client = makeClient()
 
 function connect() {
   called = true
@@ -264,8 +290,9 @@ const allowed = (button) => button.getAttribute('aria-disabled') !== 'true'
 function enable() {
   const { status, why } = client.state
   const open = status === 'open'
-  const wanted = ['connecting', 'open', 'waiting', 'paused'].includes(status)
+  const wanted = striving.includes(status)
   const talking = wanted || (status === 'idle' && !!why)
+  allow($('flip'), open && $('through').checked)
   if (!talking && ($('message') === document.activeElement || $('send') === document.activeElement)) $('connect').focus()
   allow($('connect'), !open && status !== 'connecting')
   allow($('disconnect'), wanted)
@@ -297,8 +324,14 @@ async function send(event) {
 async function renew() {
   await attempt(async () => {
     const { token } = await getToken()
-    await ask('/api/renew', { gate }, { Authorization: `Bearer ${token}` })
+    await renewWith(token)
   })
+}
+
+/** A sealed connection takes a credential from inside alone; any other also from an endpoint. */
+async function renewWith(token, connection) {
+  if ($('sealing').checked) socket.control({ t: 'renew', token })
+  else await ask('/api/renew', { gate, connection }, { Authorization: `Bearer ${token}` })
 }
 
 /** Runs f and shows its refusal, if any. */
@@ -384,6 +417,7 @@ let cutEnds = 0
 async function trouble(what, seconds) {
   const answer = await ask('/api/trouble', { what, seconds })
   cutEnds = answer.cut ? Date.now() + answer.cut * 1000 : 0
+  setFlip(answer.flip)
   $('door-number').textContent = `number ${answer.door}${answer.draining ? `; number ${answer.door - 1} drains` : ''}`
   tick()
   return answer
@@ -416,7 +450,7 @@ const troubles = {
     const life = 15
     story.tell('trouble', `You gave the connection a token that ends in ${life} s.`, { detail: 'The door will really end it then, unless the client renews before.', loud: true })
     const { token } = await trouble('token', life)
-    await ask('/api/renew', { gate, connection: client.id }, { Authorization: `Bearer ${token}` })
+    await renewWith(token, client.id)
   },
   async 'sign-out-elsewhere'() {
     await trouble('sign-out')
@@ -437,6 +471,92 @@ async function makeTrouble(name) {
   } catch (refusal) {
     if (!(refusal instanceof Refusal)) throw refusal
     story.tell('error', refusal.code === 'guard.too-fast' ? 'One deployment at a time: the last one is not over.' : refusal.message, { loud: true })
+  }
+}
+
+// ---------------------------------------------------------------- 5: somebody in the middle
+
+let flipping = '' // which way the message goes of which a bit is to be flipped
+let flipped = '' // the connection in which that was asked for
+
+const eavesdropper = makeEavesdropper({ url: `${base}/middle`, list: $('middle'), onFlipped })
+
+function setFlip(way) {
+  flipping = way
+  $('flip').textContent = way ? 'Let it pass' : 'Flip one bit'
+}
+
+async function flip() {
+  if (!allowed($('flip'))) return
+  const out = $('flip-result')
+  try {
+    flipped = client.id.slice(0, 6)
+    await trouble(flipping ? 'flip-none' : `flip-${$('flip-way').value}`)
+    out.replaceChildren(flipping ? `The proxy waits for the next message that you ${flipping === 'up' ? 'send' : 'get'}.` : '')
+    delete out.dataset.outcome
+  } catch (refusal) {
+    if (!(refusal instanceof Refusal)) throw refusal
+    out.replaceChildren(refusal.code === 'http.not-found' ? 'Nothing goes through the proxy now. Connect through it first.' : refusal.message)
+  }
+}
+
+/** What somebody said, of a message of the chat. */
+function saidIn(text) {
+  try {
+    return JSON.parse(text).text
+  } catch {
+    return text
+  }
+}
+
+/** The proxy has done it. Unsealed that is all there is to tell. */
+function onFlipped(h) {
+  setFlip('')
+  if (h.sealed) return
+  const out = $('flip-result')
+  out.dataset.outcome = 'unnoticed'
+  out.replaceChildren(element('span', 'refused', 'Unnoticed.'), ` The proxy made “${saidIn(h.before)}” into “${saidIn(h.text)}”, and both ends believe it.`)
+}
+
+function noticed(who) {
+  if (!flipped) return
+  const out = $('flip-result')
+  out.dataset.outcome = 'noticed'
+  out.replaceChildren(element('span', 'passed', 'Noticed.'), ` ${who} ended connection ${flipped} with `, element('span', 'mono', 'seal.broken'),
+    '. Nothing of the message was delivered, and the client comes back.')
+  flipped = ''
+  setFlip('')
+}
+
+const paths = [
+  [true, 'The connection goes straight to the door, over TLS.'],
+  [true, 'The connection goes straight to the door, over TLS and sealed.'],
+  [false, 'The proxy carries the connection, and can read and change all of it.'],
+  [true, 'The proxy carries the connection, and sees sealed bytes. What it changes is noticed.'],
+]
+
+function showPath() {
+  const [good, text] = paths[2 * $('through').checked + $('sealing').checked]
+  $('path-of').dataset.risk = good ? 'no' : 'yes'
+  $('path-of').textContent = text
+}
+
+/** Makes another client, by the switches, and connects it if the one before was. */
+function switchOver() {
+  showPath()
+  const old = client
+  const { status, why } = old.state
+  client = makeClient()
+  old.close()
+  id = ''
+  idleEnds = lifeEnds = retryAt = 0
+  retrying = false
+  setFlip('')
+  story.tell('trouble', $('path-of').textContent, { detail: 'A client is sealed or not for its life: the page made another one.' })
+  if (striving.includes(status) || (status === 'idle' && why)) client.connect().catch(() => {}) // the focus stays on the switch
+  else {
+    show('closed', 'Not connected')
+    enable()
   }
 }
 
@@ -509,6 +629,7 @@ function follow() {
     if (first) list.replaceChildren()
     for (const s of JSON.parse(event.data).sights) {
       const li = sighting(s)
+      if (s.what === 'ended' && s.reason === 'seal.broken' && s.conn?.startsWith(flipped)) noticed('The door')
       if (!first) li.className = 'new'
       list.prepend(li)
     }
@@ -573,6 +694,9 @@ $('copy').addEventListener('click', async () => {
   setTimeout(() => { $('copy').textContent = 'Copy' }, 1500)
 })
 document.addEventListener('visibilitychange', () => { if (!document.hidden) whoAmI() }) // another tab may have signed in or out
+for (const id of ['through', 'sealing']) $(id).addEventListener('change', switchOver)
+$('flip').addEventListener('click', flip)
+showPath()
 setInterval(tick, 250)
 follow()
 whoAmI()

@@ -48,15 +48,19 @@ export function makeLid() {
 }
 
 /**
- * A WebSocket that tells what the client and the door say to each other: "dial", then "out" or "in" with a control
- * message, and "in" with nothing for a message of the chat.
+ * A class of sockets that tells what the client and the door say to each other: "dial", then "out" or "in" with a control
+ * message, and "in" with nothing for a message of the chat. Base is the platform's, or one that seals: what is told then is
+ * what is inside. made gets each new one.
  */
-export function watched(tell) {
-  return class extends WebSocket {
-    constructor(url, protocols) {
-      super(url, protocols)
+export function watched(tell, made, Base = WebSocket) {
+  return class extends Base {
+    constructor(...how) {
+      super(...how)
       tell('dial')
-      this.addEventListener('message', ({ data }) => tell('in', control(data)))
+      made(this)
+      const hear = ({ data }) => tell('in', control(data))
+      if (this.addEventListener) this.addEventListener('message', hear)
+      else overhear(this, hear)
     }
 
     send(data) {
@@ -64,7 +68,24 @@ export function watched(tell) {
       if (message) tell('out', message)
       super.send(data)
     }
+
+    /** Says something to the door beside the client, and untold. */
+    control(message) {
+      super.send(`\x01${JSON.stringify(message)}`)
+    }
   }
+}
+
+/** Calls hear before the handler of messages, of a socket that has that alone. */
+function overhear(socket, hear) {
+  let handler
+  Object.defineProperty(socket, 'onmessage', {
+    set: (f) => { handler = f },
+    get: () => handler && ((event) => {
+      hear(event)
+      handler?.(event)
+    }),
+  })
 }
 
 /** The control message in data, without what it may hold of a credential; nothing for a message of the application. */

@@ -8,6 +8,15 @@ const locals = {
   'local.suspended': 'The page went into the back/forward cache, which takes no open connection (4902).',
   'local.superseded': 'Another connection had taken over (4903).',
   'local.protocol': 'The other end does not speak sallyport.v1 (4904).',
+  'seal.broken': 'A record did not open: somebody changed it on the way. The client gave the connection up, and delivered nothing of it (4905).',
+  'local.pin': 'The sealing keys were not signed by the identity that this page has pinned (4905). Did the demo start again? Reload the page.',
+  'local.keys': 'The list of sealing keys is missing, or for another place or time (4905).',
+  'local.unsealed': 'The server did not take the seal, so nothing was sent to it (4905).',
+}
+
+const faults = {
+  'seal.truncated': 'The connection ended without a sealed end. It was cut on the way; what is said outside the seal counts for nothing.',
+  unsupported: 'This browser has no ML-KEM, and so cannot seal here.',
 }
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
@@ -61,7 +70,8 @@ export function makeStory({ list, aloud, sentences }) {
 
   /** Why a connection or an attempt ended. */
   function reason({ close, reason, code, opened }) {
-    if (locals[code]) return locals[code]
+    if (locals[code] && (code.startsWith('local.') || close === 4905)) return locals[code]
+    if (close === 4905) return `The client gave the connection up: ${code} (4905).`
     if (code === 'ticket') return `No ticket could be had: ${reason}.`
     if (code) return `The door ended it: ${close} ${code}. ${sentences()[code] ?? ''}`.trim()
     if (close === 1006) return opened ? 'The connection broke without a word (1006).' : 'The attempt failed, and a page is not told why (1006).'
@@ -141,7 +151,10 @@ export function makeStory({ list, aloud, sentences }) {
 
   function follow(c) {
     client = c
-    c.addEventListener('close', ({ detail }) => {
+    const on = (type, f) => c.addEventListener(type, (event) => { if (c === client) f(event) })
+    before = { status: 'idle' }
+    lost = false
+    on('close', ({ detail }) => {
       asked = 0
       if (!detail.opened && detail.close === 1000) return // an attempt that is not needed any more
       if (detail.opened && detail.close === 1000 && client.state.status === 'open') {
@@ -150,21 +163,23 @@ export function makeStory({ list, aloud, sentences }) {
         tell('ended', reason(detail))
       }
     })
-    c.addEventListener('state', ({ detail }) => {
+    on('state', ({ detail }) => {
       states[detail.status]?.(detail)
       before = detail
     })
-    c.addEventListener('renewed', ({ detail: { expiresIn } }) => {
+    on('renewed', ({ detail: { expiresIn } }) => {
       tell('renewed', expiresIn === undefined ? 'The credential has no end now.' : `The credential is good for ${Math.round(expiresIn)} s from now. The connection stayed open.`, { loud: true })
     })
-    c.addEventListener('unknown', ({ detail: { messages } }) => {
+    on('unknown', ({ detail: { messages } }) => {
       const which = messages.slice(0, 3).map(({ id }) => `“${id}”`).join(', ')
       tell('unknown', `${plural(messages.length, 'message')} not confirmed when the connection ended: ${which}${messages.length > 3 ? ' …' : ''}`, {
         detail: 'The door had not said that it was handed over. It may have arrived and may not; nobody sends it again.',
         loud: true,
       })
     })
-    c.addEventListener('error', ({ detail }) => tell('error', String(detail?.message ?? detail)))
+    on('error', ({ detail }) => {
+      if (!locals[detail?.code]) tell('error', faults[detail?.code] ?? String(detail?.message ?? detail))
+    })
   }
 
   return {

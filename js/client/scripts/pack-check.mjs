@@ -57,24 +57,24 @@ for (const n of names) Object.defineProperty(globalThis, n, { configurable: true
 const release = `
 for (const [n, d] of kept) { delete globalThis[n]; if (d) Object.defineProperty(globalThis, n, d) }
 if (Object.getOwnPropertyNames(globalThis).length !== before) throw new Error('loading leaves a global')
-for (const f of [main.createClient, main.SallyportError, socket.secureWebSocket, testing.fakeDoor, testing.virtualClock])
+for (const f of [main.createClient, main.SallyportError, socket.secureWebSocket, testing.fakeDoor, testing.virtualClock, crypt.sealed])
   if (typeof f !== 'function') throw new Error('an export is missing')
 if (main.SallyportError !== socket.SallyportError) throw new Error('two classes of errors')
 if (socket.secureWebSocket({ ticket: '/t' }).OPEN !== 1) throw new Error('no class')
 `
 write(
   'esm.mjs',
-  `${trap}const [main, socket, testing] = await Promise.all(['sallyport', 'sallyport/socket', 'sallyport/testing'].map(m => import(m)))${release}`,
+  `${trap}const [main, socket, testing, crypt] = await Promise.all(['sallyport', 'sallyport/socket', 'sallyport/testing', 'sallyport/crypto'].map(m => import(m)))${release}`,
 )
 write('named.mjs', `import { createClient } from 'sallyport'\nif (!createClient) throw new Error('no createClient')\n`)
 write(
   'cjs.cjs',
-  `${trap}const [main, socket, testing] = ['sallyport', 'sallyport/socket', 'sallyport/testing'].map(m => require(m))${release}`,
+  `${trap}const [main, socket, testing, crypt] = ['sallyport', 'sallyport/socket', 'sallyport/testing', 'sallyport/crypto'].map(m => require(m))${release}`,
 )
 for (const file of ['esm.mjs', 'named.mjs', 'cjs.cjs']) run(`runs ${file} without a DOM, and loading does nothing`, node, [file], project)
 
 const { outputFiles } = await build({
-  stdin: { contents: "import 'sallyport'; import 'sallyport/socket'; import 'sallyport/testing'", resolveDir: project },
+  stdin: { contents: "import 'sallyport'; import 'sallyport/socket'; import 'sallyport/testing'; import 'sallyport/crypto'", resolveDir: project },
   bundle: true,
   write: false,
   logLevel: 'silent',
@@ -97,6 +97,7 @@ wanted(
 const program = `
 import { type Client, createClient, type Code, SallyportError } from 'sallyport'
 import { type SecureWebSocketClass, secureWebSocket } from 'sallyport/socket'
+import { type Seal, sealed } from 'sallyport/crypto'
 import { fakeDoor, virtualClock } from 'sallyport/testing'
 
 const Secure: SecureWebSocketClass = secureWebSocket({ ticket: '/sallyport/ticket' })
@@ -104,6 +105,8 @@ export const ws: WebSocket = new Secure('wss://rt.example.com/ws', ['chat.v1'])
 export const client: Client = createClient('wss://rt.example.com/ws', { ticket: async ({ signal }) => (signal.aborted ? null : { ticket: 'sallyport.ticket.x' }) })
 export const code: Code = 'auth.expired'
 export const door = fakeDoor(virtualClock())
+export const seal = (pin: string): Seal => sealed({ pins: [pin] })
+export const sealedClient = (seal: Seal): Client => createClient('wss://rt.example.com/ws', { seal })
 export const failure = (e: unknown) => e instanceof SallyportError && e.code === 'queue-full'
 // @ts-expect-error a gate is a text
 secureWebSocket({ gate: 5 })

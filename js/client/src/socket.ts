@@ -77,7 +77,7 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
       },
       close: () => {
         this.#none.readyState ||= 2
-        this.#fail(new SallyportError('aborted', 'closed while connecting'))
+        this.#fail(new SallyportError('aborted', 'closed'))
       },
     }
     #inner: Pick<WebSocket, 'readyState' | 'protocol' | 'extensions' | 'bufferedAmount' | 'binaryType' | 'send' | 'close'> = this.#none
