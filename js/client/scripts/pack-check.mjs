@@ -74,7 +74,10 @@ write(
 for (const file of ['esm.mjs', 'named.mjs', 'cjs.cjs']) run(`runs ${file} without a DOM, and loading does nothing`, node, [file], project)
 
 const { outputFiles } = await build({
-  stdin: { contents: "import 'sallyport'; import 'sallyport/socket'; import 'sallyport/testing'; import 'sallyport/crypto'", resolveDir: project },
+  stdin: {
+    contents: "import 'sallyport'; import 'sallyport/socket'; import 'sallyport/testing'; import 'sallyport/crypto'",
+    resolveDir: project,
+  },
   bundle: true,
   write: false,
   logLevel: 'silent',
