@@ -247,7 +247,7 @@ describe('an unreliable network', () => {
       await say(page, 'and lost')
       await at(page, 'lid').click()
       await tells(page, 'unknown')
-      await page.locator('summary').click()
+      for (const summary of await page.locator('summary').all()) await summary.click()
       await check(`${colorScheme}, in trouble`)
       await shot(page, `demo-network-${colorScheme}`)
       await at(page, 'cut').click()
