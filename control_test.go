@@ -533,7 +533,7 @@ func TestDrainAdvice(t *testing.T) {
 			done <- door.Drain(ctx)
 		}()
 		for _, c := range []*speaker{stays, moves} {
-			if got := c.control("drain"); got["spread"] != 10.0 || got["deadline"] != 10.0 {
+			if got := c.control("drain"); got["spread"] != 10.0 || got["deadline"] != 12.5 {
 				t.Errorf("advised %v", got)
 			}
 		}
@@ -543,7 +543,7 @@ func TestDrainAdvice(t *testing.T) {
 		moves.Close(1000, "")
 		moves.WantClose(1000, "")
 		stays.wantEnd(deny.Drain, 1)
-		if got := time.Since(began); got < 10*time.Second || got > 13*time.Second {
+		if got := time.Since(began); got < 12500*time.Millisecond || got > 15*time.Second {
 			t.Errorf("ended after %s", got)
 		}
 		if err := <-done; err != nil {

@@ -228,6 +228,9 @@ func (d *Door) identify(ctx context.Context, by auth.Authenticator, r *http.Requ
 		return auth.Identity{}, err
 	}
 	id, err := by.Authenticate(auth.WithAttempt(ctx, at), r)
+	if errors.Is(err, auth.ErrNoCredentials) { // by an authenticator that stands alone, without auth.First
+		err = deny.Because(deny.AuthMissing, err)
+	}
 	if err != nil {
 		return id, err
 	}

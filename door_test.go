@@ -163,3 +163,9 @@ func TestRevokeEnds_SR43_AT72(t *testing.T) {
 		wantReason(t, again, deny.AuthRevoked)
 	})
 }
+
+func TestAnAuthenticatorAloneRefusesTheUnknown(t *testing.T) {
+	bubble(t, func(c *sallyport.Config) { c.Auth = named{} }, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
+		wantReason(t, s.Connect(t, sallyporttest.Options{Path: "/ws"}), deny.AuthMissing)
+	})
+}

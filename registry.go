@@ -189,8 +189,8 @@ func (d *Door) judgeAs(gate string, host *http.Request, from string, id auth.Ide
 
 // Drain refuses new connections and ends the open ones with drain, spread over
 // the first half of the time that ctx has left, at most 20 s. Clients that speak
-// sallyport.v1 are advised to move within that time, and end in the quarter of it
-// that follows if they have not. It returns when every socket is given back and
+// sallyport.v1 are advised to move within that time, have a quarter of it more to
+// arrive, and end in the quarter that follows if they have not. It returns when every socket is given back and
 // every goroutine of the door has ended; or when ctx ends, after it has cut off
 // whoever is still being sent something. Sockets linger for less than a second more.
 func (d *Door) Drain(ctx context.Context) error {
@@ -202,18 +202,18 @@ func (d *Door) Drain(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		spread = min(spread, time.Until(deadline)/2)
 	}
-	began := time.Now()
+	began, grace := time.Now(), spread/4
 	var told, untold []*Conn
 	for _, c := range d.all() {
 		if c.live() != nil && c.control != nil {
-			c.say(draining(spread, spread))
+			c.say(draining(spread, spread+grace))
 			told = append(told, c)
 		} else {
 			untold = append(untold, c)
 		}
 	}
 	endInTurn(ctx, untold, began, spread)
-	endInTurn(ctx, told, began.Add(spread), spread/4)
+	endInTurn(ctx, told, began.Add(spread+grace), grace)
 	for _, c := range d.all() { // out of time, or entered meanwhile
 		c.End(deny.Drain, nil)
 	}
