@@ -98,11 +98,11 @@ export function over(s: State, l: Link, act: Behaviour, close: number, reason: s
 
 /** Counts failures from nothing after a connection that was stable; opening alone is no success. */
 function rest(s: State, l: Link): void {
-  if (l.step === 'open' && s.t - l.since >= s.rules.stableAfter) {
-    s.failures = 0
-    s.rejected = false
-    s.since = s.t
-  }
+  if (l.step !== 'open') return
+  s.since = s.t
+  if (s.t - l.since < s.rules.stableAfter) return
+  s.failures = 0
+  s.rejected = false
 }
 
 function follow(s: State, l: Link, ending: Ending, act: Behaviour, pause: number): void {

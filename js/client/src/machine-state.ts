@@ -148,7 +148,7 @@ export interface State extends Reading {
   /** When the last attempt began, and when a send last ended a wait. */
   tried: number
   pushed: number
-  /** Failures since the last stable connection, when that was, and whether the immediate retry is spent. */
+  /** Failures since the last stable connection, when there was any last, and whether the immediate retry is spent. */
   failures: number
   since: number
   rejected?: boolean

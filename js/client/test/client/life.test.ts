@@ -470,6 +470,48 @@ describe('page', () => {
     expect(s.ends).toHaveLength(1)
   })
 
+  test('BFCache: no timer runs there, whatever it was for', async () => {
+    const s = setup({ maxElapsed: 60_000 })
+    s.door.handshake = c => c.fail()
+    later(s.client.connect())
+    await s.clock.advance(10_000)
+    expect(s.client.state.status).toBe('waiting')
+    s.clock.tell('suspend')
+    expect(s.client.state.status).toBe('paused')
+    expect(s.clock.timers()).toBe(0)
+  })
+
+  test('BFCache: ends those that say their last words too', async () => {
+    const s = setup()
+    const old = await s.open()
+    old.got = 0
+    await outcome(s.client.send('x'))
+    old.control({ t: 'drain', spread: 0, deadline: 20 })
+    await s.clock.advance(500)
+    expect(s.dials()).toBe(2)
+    s.clock.tell('suspend')
+    expect(s.ends).toMatchObject([{ close: 4902 }, { close: 4902 }])
+    expect(s.unknown).toMatchObject([{ data: 'x' }])
+    await s.clock.advance(10_000)
+    expect(s.ends).toHaveLength(2)
+    expect(s.clock.timers()).toBe(0)
+  })
+
+  test('BFCache: a stable connection before it counts', async () => {
+    const s = setup()
+    s.door.handshake = c => c.fail()
+    later(s.client.connect())
+    await s.clock.advance(10_000)
+    s.door.handshake = c => c.accept()
+    s.client.connect()
+    await s.clock.advance(20_000)
+    s.clock.tell('suspend')
+    s.door.handshake = c => c.fail()
+    s.clock.tell('restore')
+    await s.clock.advance(0)
+    expect(waitOf(s.client)).toBe(250)
+  })
+
   test('BFCache: what waits is sent after pageshow', async () => {
     const s = setup()
     await s.open()
@@ -662,6 +704,17 @@ describe('drain', () => {
     expect(s.client.state.status).toBe('idle')
     expect(s.dials()).toBe(1)
     expect(s.clock.timers()).toBe(0)
+  })
+
+  test('reconnect() before the moment has come moves once', async () => {
+    const s = setup()
+    const c = await s.open()
+    c.control({ t: 'drain', spread: 15, deadline: 20 })
+    await s.clock.advance(0)
+    s.door.handshake = () => {}
+    s.client.reconnect()
+    await s.clock.advance(9000)
+    expect(s.dials()).toBe(2)
   })
 
   test('servers that all drain are not run through without a pause', async () => {

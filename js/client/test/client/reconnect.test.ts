@@ -94,12 +94,28 @@ describe('back-off', () => {
     expect(s.clock.timers()).toBe(0)
   })
 
-  test('maxElapsed begins anew after a stable connection', async () => {
+  test.each([65_000, 100_000])('maxElapsed begins anew after a connection of %s ms', async ms => {
     const s = setup({ maxElapsed: 60_000 })
     const c = await s.open()
-    await s.clock.advance(100_000)
+    await s.clock.advance(ms)
     s.door.handshake = c => c.fail()
     c.lose()
+    await s.clock.advance(59_999)
+    expect(s.client.state.status).not.toBe('closed')
+    await s.clock.advance(1)
+    expect(s.client.state).toMatchObject({ code: 'elapsed' })
+  })
+
+  test('maxElapsed begins anew after every connection, stable or not', async () => {
+    const s = setup({ maxElapsed: 60_000 })
+    s.door.handshake = c => c.fail()
+    later(s.client.connect())
+    await s.clock.advance(40_000)
+    s.door.handshake = c => c.accept()
+    s.client.reconnect()
+    await s.clock.advance(5000)
+    s.door.handshake = c => c.fail()
+    s.door.last().lose()
     await s.clock.advance(59_999)
     expect(s.client.state.status).not.toBe('closed')
     await s.clock.advance(1)
