@@ -267,7 +267,7 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
         inner.onerror = () => {} // the class of package ws throws an error that nobody hears
         inner.close(...outside)
       }
-      if (error) this.onerror?.({ error })
+      if (error) this.onerror?.({ ...close, error })
       this.onclose?.(close)
     }
 
