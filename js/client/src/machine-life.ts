@@ -23,7 +23,6 @@ export function opened(s: State, l: Link, hello: Hello, protocol: string): void 
   l.beat = hello.beat * 1000 + allowance
   heard(s, l)
   expires(s, l, hello.expires_in)
-  s.at = Infinity
   s.status = { status: 'open', protocol, limits: hello, draining: false }
   s.effects.push({ do: 'open', gen: l.gen })
 }

@@ -45,6 +45,9 @@ describe('heartbeat', () => {
     const s = setup()
     const c = await s.open()
     s.clock.hidden = true
+    await s.clock.advance(20_000)
+    c.send('x')
+    await s.clock.advance(0)
     c.stalled = true
     await s.clock.advance(69_999)
     expect(s.ends).toEqual([])
@@ -72,7 +75,10 @@ describe('heartbeat', () => {
     c.control({ t: 'long' })
     await s.clock.advance(100_000)
     c.send('the long message')
-    await s.clock.advance(34_999)
+    await s.clock.advance(30_000)
+    expect(s.ends).toEqual([])
+    s.clock.tell('offline')
+    await s.clock.advance(2999)
     expect(s.ends).toEqual([])
     await s.clock.advance(1)
     expect(s.ends).toMatchObject([{ close: 4900 }])
@@ -103,6 +109,16 @@ describe('sleep', () => {
     await s.clock.advance(60_000)
     expect(probes(c)).toBe(1)
     expect(s.ends).toEqual([])
+  })
+
+  test('a connection that answered is one like any other: what ends it later is a failure', async () => {
+    const s = setup()
+    const c = await s.open()
+    s.clock.tell('resume')
+    await s.clock.advance(1000)
+    c.lose()
+    await s.clock.advance(0)
+    expect(waitOf(s.client)).toBe(250)
   })
 
   test('no answer within 3 s: 4900, and at once a new one within 1 s, as if nothing had failed', async () => {
@@ -706,6 +722,18 @@ describe('drain', () => {
     expect(s.clock.timers()).toBe(0)
   })
 
+  test('one restart after another: moves each time', async () => {
+    const s = setup()
+    await s.open()
+    for (let i = 2; i < 5; i++) {
+      await s.clock.advance(20_000)
+      s.door.last().control({ t: 'drain', spread: 10, deadline: 20 })
+      await s.clock.advance(5000)
+      expect(s.dials()).toBe(i)
+      expect(s.client.state).toMatchObject({ status: 'open', draining: false })
+    }
+  })
+
   test('reconnect() before the moment has come moves once', async () => {
     const s = setup()
     const c = await s.open()
@@ -796,6 +824,36 @@ describe('renewal', () => {
     expect(s.door.requests).toHaveLength(1)
     await s.clock.advance(0)
     expect(renewals(c)).toHaveLength(1)
+    c.send('x')
+    await s.clock.advance(10_000)
+    expect(renewals(c)).toHaveLength(1)
+  })
+
+  test('after a wake nothing is renewed that has no end', async () => {
+    const s = setup()
+    const c = await s.open()
+    s.clock.tell('resume')
+    await s.clock.advance(1000)
+    expect(renewals(c)).toEqual([])
+  })
+
+  test('a source that asks for time gets it', async () => {
+    const s = setup(
+      {
+        ticket: async r => {
+          if (r.reason === 'expiring') throw Object.assign(new Error('busy'), { retryAfter: 15 })
+          return s.door.ticket(r)
+        },
+      },
+      expiring,
+    )
+    await s.open()
+    await s.clock.advance(80_000)
+    expect(s.errors).toHaveLength(1)
+    await s.clock.advance(15_249)
+    expect(s.errors).toHaveLength(1)
+    await s.clock.advance(1)
+    expect(s.errors).toHaveLength(2)
   })
 
   test('a late timer of a hidden page is no sleep: it asks, and renews nothing', async () => {
