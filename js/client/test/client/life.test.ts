@@ -887,6 +887,37 @@ describe('renewal', () => {
     expect(s.errors).toHaveLength(2)
   })
 
+  test('after a success a failure counts from nothing, and one more refusal is tried at once again', async () => {
+    let fails = true
+    const s = setup(
+      {
+        ticket: async r => {
+          if (r.reason === 'expiring' && fails) throw new Error('not now')
+          return s.door.ticket(r)
+        },
+      },
+      expiring,
+    )
+    const c = await s.open()
+    await s.clock.advance(80_000 + 250)
+    expect(s.errors).toHaveLength(2)
+    fails = false
+    await s.clock.advance(500)
+    expect(renewals(c)).toHaveLength(1)
+    fails = true
+    await s.clock.advance(240_000 + 250)
+    expect(s.errors).toHaveLength(4)
+    fails = false
+    await s.clock.advance(500)
+    for (let i = 0; i < 2; i++) {
+      const before = s.door.requests.length
+      c.control({ t: 'renew-refused', code: 'auth.expired' })
+      await s.clock.advance(0)
+      expect(s.door.requests.slice(before).map(r => r.reason)).toEqual(['rejected'])
+      // The fresh credential was accepted.
+    }
+  })
+
   test('null from the source ends the client', async () => {
     const s = setup({ ticket: async r => (r.reason === 'expiring' ? null : s.door.ticket(r)) }, expiring)
     const c = await s.open()

@@ -231,6 +231,21 @@ describe('what has arrived', () => {
     expect(c.received).toHaveLength(3)
   })
 
+  test('an answer with some news, and then none: asked every 5 s, and no more when all has arrived', async () => {
+    const s = setup()
+    const c = await s.open()
+    c.got = 1
+    for (let i = 0; i < 200; i++) later(s.client.send('x'))
+    await s.clock.advance(19_999)
+    // The news made it ask once more at once; then every 5 s.
+    expect(probes(c)).toBe(5)
+    c.got = undefined
+    await s.clock.advance(1)
+    const asked = probes(c)
+    await s.clock.advance(60_000)
+    expect(probes(c)).toBe(asked)
+  })
+
   test('an ask that is not answered is repeated, and is no reason to give the connection up', async () => {
     const s = setup()
     const c = await s.open()
