@@ -156,7 +156,7 @@ export function drop(c: Conn, { close: code, reason }: Ending): void {
   s.onopen = s.onmessage = s.onclose = null
   // The class of package ws throws an error that nobody hears.
   s.onerror = () => {}
-  const late = s.readyState > 1
+  const late = s.readyState === 2
   s.close(code === 1000 || code > 2999 ? code : 1000, reason)
   // A peer that is gone does not answer a close; where that can be cut short, it does not hold up the process.
   if (late || code === 4900) s.terminate?.()
