@@ -205,6 +205,30 @@ describe('life', () => {
     expect(c.ended).toEqual({ code: 1000, reason: 'the user asked' })
   })
 
+  test('reconnect(): what is sent meanwhile goes to the new connection', async () => {
+    const s = setup()
+    const c = await s.open()
+    s.door.handshake = () => {}
+    s.client.reconnect()
+    const sent = s.client.send('x')
+    await s.clock.advance(0)
+    expect(await outcome(sent)).toBe('pending')
+    s.door.last().accept()
+    await s.clock.advance(0)
+    expect(await outcome(sent)).toBe('done')
+    expect([c.received, s.door.last().received]).toEqual([[], ['x']])
+  })
+
+  test('a client that was closed and connects again hears the page again', async () => {
+    const s = setup()
+    await s.open()
+    s.client.close()
+    await s.clock.advance(0)
+    await s.open()
+    s.clock.tell('suspend')
+    expect(s.client.state).toMatchObject({ status: 'paused' })
+  })
+
   test('reconnect() many times keeps two old connections at most', async () => {
     const s = setup()
     for (let i = 0; i < 5; i++) {

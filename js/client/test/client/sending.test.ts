@@ -2,6 +2,19 @@
 import { describe, expect, test } from 'vitest'
 import { later, outcome, setup } from './setup.js'
 
+/** Counts the calls of a method from now on. */
+function calls(target: EventTarget, name: 'addEventListener' | 'removeEventListener'): () => number {
+  const method = target[name]
+  let n = 0
+  Object.defineProperty(target, name, {
+    value: (...args: Parameters<EventTarget['addEventListener']>) => {
+      n++
+      method.apply(target, args)
+    },
+  })
+  return () => n
+}
+
 const probes = (c: { commands: { t: string }[] }) => c.commands.filter(m => m.t === 'probe').length
 
 describe('send', () => {
@@ -403,6 +416,37 @@ describe('iteration', () => {
       expect(await outcome(it.next())).toBe('overflow')
       expect(await it.next()).toEqual({ value: undefined, done: true })
     }
+  })
+
+  test('what was taken does not count, and one that ended listens no more', async () => {
+    const s = setup()
+    const c = await s.open()
+    const removed = calls(s.client as unknown as EventTarget, 'removeEventListener')
+    const it = s.client.messages({ bytes: 10 })
+    for (let i = 0; i < 20; i++) {
+      c.send('x'.repeat(5))
+      await s.clock.advance(0)
+      expect((await it.next()).value).toBe('xxxxx')
+    }
+    expect(removed()).toBe(0)
+    await it.return()
+    expect(removed()).toBe(1)
+    s.client.messages({ count: 0 })
+    c.send('x')
+    await s.clock.advance(0)
+    expect(removed()).toBe(2)
+  })
+
+  test('a signal that lives long keeps nothing of what is done', async () => {
+    const s = setup()
+    await s.open()
+    const { signal } = new AbortController()
+    const [added, removed] = [calls(signal, 'addEventListener'), calls(signal, 'removeEventListener')]
+    await s.client.connect({ signal })
+    await s.client.send('x', { signal })
+    await s.client.ready({ signal })
+    expect(added()).toBe(3)
+    expect(removed()).toBe(3)
   })
 
   test('bounded by default: 1,000 messages', async () => {
