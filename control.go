@@ -164,10 +164,8 @@ func credential(members map[string]json.RawMessage, name string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	for _, b := range []byte(s) {
-		if b <= ' ' || b >= 0x7f {
-			return "", fmt.Errorf("%s has a character that it may not have", name)
-		}
+	if !visible(s) {
+		return "", fmt.Errorf("%s has a character that it may not have", name)
 	}
 	if s == "" {
 		return "", fmt.Errorf("%s is empty", name)

@@ -147,7 +147,7 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		v.r = r // the route sees nothing else
 	}
 	if v.id, err = d.identify(ctx, g.Auth, r, v.attempt()); err == nil { // 4
-		err = v.bound(v.id)
+		err = g.bound(v.id, v.key())
 	}
 	if err != nil {
 		v.turnAway(place, err)
@@ -247,11 +247,7 @@ func addressText(a netip.Addr) string {
 }
 
 func (v *visit) attempt() auth.Attempt {
-	at := auth.Attempt{Gate: v.gate.Path, Origin: v.origin, Address: addressText(v.address)}
-	if v.breach != nil {
-		at.Key = v.breach.key
-	}
-	return at
+	return auth.Attempt{Gate: v.gate.Path, Origin: v.origin, Address: addressText(v.address), Key: v.key()}
 }
 
 // acceptable refuses an identity that has ended, that was revoked, or that

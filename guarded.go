@@ -47,7 +47,7 @@ func (d *Door) guarded(p *policy, g *gate, w http.ResponseWriter, r *http.Reques
 	v.id, err = d.identify(ctx, auth.Without(g.Auth, auth.Ticket), r, v.attempt()) // tickets are for handshakes
 	cancel()
 	if err == nil {
-		err = v.bound(v.id) // nothing proves a key here
+		err = g.bound(v.id, v.key()) // nothing proves a key here
 	}
 	if err != nil {
 		v.refuseHTTP(err)

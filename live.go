@@ -23,9 +23,7 @@ func (d *Door) newConn(v *visit, place *guard.Place) *Conn {
 		door: d, id: newID(), gate: v.gate.Path, origin: v.origin, seals: v.seals, host: hostOf(v.r),
 		address: v.address, began: v.began, place: place,
 	}
-	if v.breach != nil {
-		c.key = v.breach.key
-	}
+	c.key = v.key()
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	id := v.id
 	id.Handle = bytes.Clone(id.Handle) // erased at the end

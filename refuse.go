@@ -124,8 +124,6 @@ func (v *visit) refuse(err error) {
 		return
 	}
 	defer v.door.refusals.leave()
-	header := http.Header{}
-	v.policy.headers.Apply(header)
 	socket, _, hijackErr := v.door.hijack(v.w)
 	if hijackErr != nil {
 		v.refuseHTTP(deny.Because(deny.Internal, fmt.Errorf("%w, while refusing: %w", hijackErr, err)))

@@ -166,8 +166,8 @@ func (d *Door) Broadcast(to iter.Seq[*Conn], m Message) (queued, dropped int) {
 }
 
 // judgeAs leaves out what handshakes and ordinary requests do not share: whether
-// an origin may be missing.
-func (d *Door) judgeAs(gate string, host *http.Request, from string, id auth.Identity) error {
+// an origin may be missing. key is what a sealed connection has proven.
+func (d *Door) judgeAs(gate string, host *http.Request, from string, id auth.Identity, sealed bool, key string) error {
 	p := d.policy.Load()
 	g := p.gates[gate]
 	if g == nil {
@@ -181,6 +181,14 @@ func (d *Door) judgeAs(gate string, host *http.Request, from string, id auth.Ide
 	if from != "none" && !g.origin.Trusts(from) {
 		return deny.Because(deny.PolicyChanged, errors.New("the origin is no longer trusted"))
 	}
+	if g.Seal == SealRequired {
+		if !sealed {
+			return deny.Because(deny.PolicyChanged, errors.New("the gate wants a seal now"))
+		}
+		if err := g.bound(id, key); err != nil {
+			return deny.Because(deny.PolicyChanged, err)
+		}
+	}
 	if err := auth.StillAccepts(g.Auth, id); err != nil {
 		return deny.Because(deny.PolicyChanged, err)
 	}
@@ -190,9 +198,10 @@ func (d *Door) judgeAs(gate string, host *http.Request, from string, id auth.Ide
 // Drain refuses new connections and ends the open ones with drain, spread over
 // the first half of the time that ctx has left, at most 20 s. Clients that speak
 // sallyport.v1 are advised to move within that time, have a quarter of it more to
-// arrive, and end in the quarter that follows if they have not. It returns when every socket is given back and
-// every goroutine of the door has ended; or when ctx ends, after it has cut off
-// whoever is still being sent something. Sockets linger for less than a second more.
+// arrive, and end in the quarter that follows if they have not. It returns when
+// every socket is given back and every goroutine of the door has ended; or when
+// ctx ends, after it has cut off whoever is still being sent something. Sockets
+// linger for less than a second more.
 func (d *Door) Drain(ctx context.Context) error {
 	d.mu.Lock()
 	d.draining = true

@@ -34,11 +34,7 @@ func (d *Door) Rejudge() {
 		}
 	}
 	for _, q := range d.following() {
-		err := d.judgeAs(q.gate, q.host, q.origin, q.id)
-		if g := d.policy.Load().find(q.gate); err == nil && g != nil && g.Seal == SealRequired {
-			err = deny.Because(deny.PolicyChanged, errors.New("the gate wants a seal now"))
-		}
-		if err != nil {
+		if err := d.judgeAs(q.gate, q.host, q.origin, q.id, false, ""); err != nil {
 			q.end(err)
 		}
 	}
@@ -46,19 +42,10 @@ func (d *Door) Rejudge() {
 
 // judge asks whether the policies in force would admit c as it was admitted.
 func (d *Door) judge(c *Conn) error {
-	if err := d.judgeAs(c.gate, c.host, c.origin, c.Identity()); err != nil {
+	if err := d.judgeAs(c.gate, c.host, c.origin, c.Identity(), c.Sealed(), c.key); err != nil {
 		return err
 	}
-	g := d.policy.Load().find(c.gate)
-	if g != nil && g.Seal == SealRequired {
-		if c.seals == "" {
-			return deny.Because(deny.PolicyChanged, errors.New("the gate wants a seal now"))
-		}
-		if err := g.bound(c.Identity(), c.provenKey()); err != nil {
-			return deny.Because(deny.PolicyChanged, err)
-		}
-	}
-	if c.origin == "none" && (g == nil || !g.origin.AllowsNone()) {
+	if g := d.policy.Load().find(c.gate); c.origin == "none" && (g == nil || !g.origin.AllowsNone()) {
 		return deny.Because(deny.PolicyChanged, errors.New("a missing origin is no longer allowed"))
 	}
 	return nil

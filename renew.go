@@ -107,14 +107,15 @@ func (d *Door) renewBy(ctx context.Context, c *Conn, cmd command) error {
 	if g == nil || g.Path != c.gate {
 		return deny.Because(deny.PolicyChanged, errors.New("the gate is gone"))
 	}
-	if cmd.Ticket != "" && (!strings.HasPrefix(cmd.Ticket, auth.TicketPrefix) || strings.Contains(cmd.Ticket, ",")) {
-		return deny.Because(deny.AuthInvalid, errors.New("renew: not a ticket"))
-	}
-	id, err := d.identify(ctx, g.Auth, c.presenting(ctx, cmd), auth.Attempt{Gate: c.gate, Origin: c.origin, Address: addressText(c.address), Key: c.provenKey()})
+	r, err := c.presenting(ctx, cmd)
 	if err != nil {
 		return err
 	}
-	if err := g.bound(id, c.provenKey()); err != nil {
+	id, err := d.identify(ctx, g.Auth, r, auth.Attempt{Gate: c.gate, Origin: c.origin, Address: addressText(c.address), Key: c.key})
+	if err != nil {
+		return err
+	}
+	if err := g.bound(id, c.key); err != nil {
 		return err
 	}
 	if err := somebody(id); err != nil {
@@ -146,17 +147,38 @@ func (c *Conn) noteRefusal(err error) {
 }
 
 // presenting is a handshake of c's client with another credential.
-func (c *Conn) presenting(ctx context.Context, cmd command) *http.Request {
+func (c *Conn) presenting(ctx context.Context, cmd command) (*http.Request, error) {
 	r := c.host.Clone(ctx)
 	r.Method, r.Proto, r.ProtoMajor, r.ProtoMinor = http.MethodGet, "HTTP/1.1", 1, 1
 	r.URL, r.RequestURI, r.RemoteAddr = &url.URL{Path: c.gate}, c.gate, addressText(c.address)
 	if c.origin != "none" {
 		r.Header.Set("Origin", c.origin)
 	}
-	if cmd.Ticket != "" {
-		r.Header.Set("Sec-WebSocket-Protocol", cmd.Ticket+", "+neutral)
-	} else {
-		r.Header.Set("Authorization", "Bearer "+cmd.Token)
+	return r, present(r, cmd.Ticket, cmd.Token)
+}
+
+// present puts a ticket or a token that came in a message where it stands in a
+// handshake, if it can stand there and nothing beside it.
+func present(r *http.Request, ticket, token string) error {
+	switch {
+	case !visible(ticket + token):
+		return deny.Because(deny.AuthInvalid, errors.New("a credential that cannot stand in a header"))
+	case ticket != "" && (!strings.HasPrefix(ticket, auth.TicketPrefix) || strings.Contains(ticket, ",")):
+		return deny.Because(deny.AuthInvalid, errors.New("not a ticket"))
+	case ticket != "":
+		r.Header.Set("Sec-WebSocket-Protocol", ticket+", "+neutral)
+	case token != "":
+		r.Header.Set("Authorization", "Bearer "+token)
 	}
-	return r
+	return nil
+}
+
+// visible reports whether s is visible ASCII, without a blank.
+func visible(s string) bool {
+	for _, b := range []byte(s) {
+		if b <= ' ' || b >= 0x7f {
+			return false
+		}
+	}
+	return true
 }

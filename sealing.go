@@ -191,7 +191,6 @@ func sealReason(err error) deny.Reason {
 // breach is a visit that has got through its 101 to the seal.
 type breach struct {
 	sealed
-	socket     net.Conn
 	parser     ws.Parser
 	unread     []byte // behind what was parsed
 	credential seal.Credential
@@ -228,12 +227,12 @@ func (v *visit) agree(ctx context.Context) error {
 		deadline = soon
 	}
 	socket.SetDeadline(deadline)
-	b := &breach{socket: socket, parser: ws.Parser{Role: ws.Server, MaxMessage: maxHello}}
+	b := &breach{parser: ws.Parser{Role: ws.Server, MaxMessage: maxHello}}
 	if _, err := socket.Write(ws.AppendResponse(nil, v.offer, v.seals, header)); err != nil {
 		return deny.Because(deny.PeerLost, err)
 	}
 	v.breach = b
-	hello, err := b.receive()
+	hello, err := b.receive(socket)
 	if err != nil {
 		return err
 	}
@@ -245,7 +244,7 @@ func (v *visit) agree(ctx context.Context) error {
 	if _, err := socket.Write(ws.AppendFrame(nil, ws.Server, true, ws.Binary, answer)); err != nil {
 		return deny.Because(deny.PeerLost, err)
 	}
-	record, err := b.receive()
+	record, err := b.receive(socket)
 	if err != nil {
 		return err
 	}
@@ -266,7 +265,7 @@ func (v *visit) sealContext() seal.Context {
 }
 
 // receive waits for one binary message.
-func (b *breach) receive() ([]byte, error) {
+func (b *breach) receive(socket net.Conn) ([]byte, error) {
 	var message []byte
 	chunk := make([]byte, 4<<10)
 	for {
@@ -286,7 +285,7 @@ func (b *breach) receive() ([]byte, error) {
 				}
 			}
 		}
-		n, err := b.socket.Read(chunk)
+		n, err := socket.Read(chunk)
 		b.unread = append([]byte(nil), chunk[:n]...)
 		if err != nil && n == 0 {
 			if t, ok := errors.AsType[net.Error](err); ok && t.Timeout() {
@@ -302,24 +301,20 @@ func (b *breach) receive() ([]byte, error) {
 func (v *visit) refuseSealed(err error) {
 	b, reason := v.breach, deny.Of(err)
 	v.observe(err, http.StatusSwitchingProtocols)
-	var last []byte
-	text := reason.CloseReason()
-	if b.session != nil {
-		for _, seals := range []func([]byte) ([]byte, error){
-			func(dst []byte) ([]byte, error) {
-				return b.session.Seal(dst, seal.Text, false, controlMessage(closing(reason, 0)))
-			},
-			func(dst []byte) ([]byte, error) { return b.session.End(dst, reason.Close(), text) },
-		} {
-			if record, err := seals(nil); err == nil {
-				last = ws.AppendFrame(last, ws.Server, true, ws.Binary, record)
-			}
-		}
-		b.session.Erase()
-		link.Farewell(b.socket, ws.AppendClose(last, ws.Server, 1000, ""))
+	if b.session == nil {
+		link.Farewell(v.taken, ws.AppendClose(nil, ws.Server, reason.Close(), reason.CloseReason()))
 		return
 	}
-	link.Farewell(b.socket, ws.AppendClose(nil, ws.Server, reason.Close(), text))
+	var last []byte
+	add := func(record []byte, err error) {
+		if err == nil {
+			last = ws.AppendFrame(last, ws.Server, true, ws.Binary, record)
+		}
+	}
+	add(b.session.Seal(nil, seal.Text, false, controlMessage(closing(reason, 0))))
+	add(b.session.End(nil, reason.Close(), reason.CloseReason()))
+	b.session.Erase()
+	link.Farewell(v.taken, ws.AppendClose(last, ws.Server, 1000, ""))
 }
 
 // presented is the handshake with the credential that came inside the seal.
@@ -328,21 +323,14 @@ func (v *visit) refuseSealed(err error) {
 func (v *visit) presented() (*http.Request, error) {
 	r, cred := v.r.Clone(v.r.Context()), v.breach.credential
 	withoutCredentials(r)
+	var ticket, token string
 	switch cred.Kind {
 	case seal.Ticket:
-		if !ticketForm(cred.Value) {
-			return nil, deny.Because(deny.AuthInvalid, errors.New("not a ticket"))
-		}
-		r.Header.Set("Sec-WebSocket-Protocol", cred.Value+", "+neutral)
+		ticket = cred.Value
 	case seal.Token:
-		for _, b := range []byte(cred.Value) {
-			if b <= ' ' || b >= 0x7f {
-				return nil, deny.Because(deny.AuthInvalid, errors.New("not a token"))
-			}
-		}
-		r.Header.Set("Authorization", "Bearer "+cred.Value)
+		token = cred.Value
 	}
-	return r, nil
+	return r, present(r, ticket, token)
 }
 
 // withoutCredentials takes off r what could say who sends it.
@@ -350,10 +338,6 @@ func withoutCredentials(r *http.Request) {
 	for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization", "Sec-WebSocket-Protocol"} {
 		r.Header.Del(name)
 	}
-}
-
-func ticketForm(s string) bool {
-	return strings.HasPrefix(s, auth.TicketPrefix) && !strings.ContainsAny(s, ", \t\r\n")
 }
 
 // wantSeal decides whether the handshake goes in the sealed order.
@@ -390,16 +374,12 @@ func (v *visit) checkOrigin() (string, error) {
 	return v.gate.origin.CheckHandshake(r)
 }
 
-func (v *visit) bound(id auth.Identity) error {
+// key is the thumbprint of the key that the client has proven to hold.
+func (v *visit) key() string {
 	if v.breach == nil {
-		return v.gate.bound(id, "")
+		return ""
 	}
-	return v.gate.bound(id, v.breach.key)
-}
-
-// provenKey is the thumbprint of the key that c's client has proven to hold.
-func (c *Conn) provenKey() string {
-	return c.key
+	return v.breach.key
 }
 
 // Sealed reports whether the connection is sealed above TLS.
