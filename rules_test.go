@@ -96,16 +96,17 @@ type rulesLayer struct {
 }
 
 var rulesLayers = []rulesLayer{
-	{"deny internal/ws internal/cookie internal/engine internal/strictjson", "", ""},
+	{"deny internal/ws internal/cookie internal/engine internal/strictjson internal/edwards", "", ""},
 	{"deny/gen", "", ""},
 	{"internal/ws/conform", "internal/ws", ""},
 	{"internal/link", "internal/engine internal/ws", ""},
 
 	{"auth", "deny", ""},
-	{"auth/...", "auth deny internal/cookie internal/strictjson", "github.com/go-jose/go-jose/v4"},
+	{"auth/...", "auth deny internal/cookie internal/strictjson internal/edwards", "github.com/go-jose/go-jose/v4"},
 	{"origin", "deny", "golang.org/x/net"},
 	{"wss", "deny internal/ws internal/cookie", "golang.org/x/sys"},
-	{"headers guard seal", "deny internal/ws internal/cookie", ""},
+	{"headers guard", "deny internal/ws internal/cookie", ""},
+	{"seal", "deny internal/ws internal/edwards", ""},
 
 	{".", "deny auth/... origin headers guard seal wss internal/ws internal/cookie internal/engine internal/link internal/strictjson", ""},
 	{"sallyporttest", "deny internal/ws", ""},

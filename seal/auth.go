@@ -9,11 +9,11 @@ import (
 	"crypto/sha256"
 	"encoding/asn1"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/big"
-	"slices"
+
+	"github.com/sallyport/sallyport/internal/edwards"
 )
 
 // MaxCredential is the longest credential, in bytes: that of a bearer token.
@@ -167,7 +167,7 @@ func parseAuth(th2, data []byte) (Credential, error) {
 
 func verifyProof(p Proof, key, signed, sig []byte) bool {
 	if p == ProofEd {
-		return !smallOrder(key) && ed25519.Verify(key, signed, sig)
+		return !edwards.SmallOrder(key) && ed25519.Verify(key, signed, sig)
 	}
 	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), key)
 	if err != nil {
@@ -179,25 +179,6 @@ func verifyProof(p Proof, key, signed, sig []byte) bool {
 	}
 	digest := sha256.Sum256(signed)
 	return ecdsa.VerifyASN1(pub, digest[:], der)
-}
-
-// weakPoints are the y-coordinates of the points of small order on edwards25519,
-// in every encoding, sign bit cleared. With such a key one signature fits many
-// messages, and a proof would prove nothing.
-var weakPoints = []string{
-	"0000000000000000000000000000000000000000000000000000000000000000",
-	"0100000000000000000000000000000000000000000000000000000000000000",
-	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-}
-
-func smallOrder(key []byte) bool {
-	y := slices.Clone(key)
-	y[len(y)-1] &= 0x7f
-	return slices.Contains(weakPoints, hex.EncodeToString(y))
 }
 
 // thumbprint is that of RFC 7638: SHA-256 over the members in lexicographic

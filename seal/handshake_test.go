@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/edwards"
 )
 
 var suites = []Suite{Hybrid, Classical}
@@ -444,7 +446,7 @@ func TestProof(t *testing.T) {
 // TestWeakDevices: a key of small order signs everything at once.
 func TestWeakDevices(t *testing.T) {
 	th := make([]byte, 32)
-	for _, y := range weakPoints {
+	for _, y := range edwards.WeakPoints() {
 		for _, sign := range []byte{0, 0x80} {
 			key := unhex(t, y)
 			key[31] |= sign

@@ -7,13 +7,13 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
 	"slices"
 
+	"github.com/sallyport/sallyport/internal/edwards"
 	"github.com/sallyport/sallyport/internal/strictjson"
 )
 
@@ -161,7 +161,7 @@ func publicKey(m map[string]json.RawMessage) (crypto.PublicKey, error) {
 		return ecKey(crv, octets(m["x"]), octets(m["y"]))
 	case kty == "OKP" && crv == "Ed25519":
 		x := octets(m["x"])
-		if len(x) != ed25519.PublicKeySize || smallOrder(x) {
+		if len(x) != ed25519.PublicKeySize || edwards.SmallOrder(x) {
 			return nil, errors.New("not a point of Ed25519")
 		}
 		return ed25519.PublicKey(x), nil
@@ -206,25 +206,6 @@ func octets(raw json.RawMessage) []byte {
 		return nil
 	}
 	return b
-}
-
-// weakPoints are the y-coordinates of the points of small order on edwards25519,
-// in every encoding, sign bit cleared. With such a key one signature fits many
-// messages.
-var weakPoints = []string{
-	"0000000000000000000000000000000000000000000000000000000000000000",
-	"0100000000000000000000000000000000000000000000000000000000000000",
-	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-}
-
-func smallOrder(x []byte) bool {
-	y := slices.Clone(x)
-	y[len(y)-1] &= 0x7f
-	return slices.Contains(weakPoints, hex.EncodeToString(y))
 }
 
 // members are those of RFC 7638, section 3.2: all that identifies a key.

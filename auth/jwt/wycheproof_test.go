@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/internal/edwards"
 )
 
 // vectors is a file of the Wycheproof project (C2SP/wycheproof, testvectors_v1).
@@ -219,7 +220,7 @@ func TestUnusableKeys_SR36(t *testing.T) {
 			}
 		})
 	}
-	for _, y := range weakPoints {
+	for _, y := range edwards.WeakPoints() {
 		for _, sign := range []byte{0, 0x80} {
 			t.Run(fmt.Sprintf("SR-36 AT-64 Ed25519 of small order %.8s %x", y, sign), func(t *testing.T) {
 				x := unhex(t, y)
