@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
-	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport"
@@ -90,64 +88,19 @@ func isDigit(b byte) bool  { return '0' <= b && b <= '9' }
 func isLetter(b byte) bool { return 'a' <= b|0x20 && b|0x20 <= 'z' }
 
 // overheard remembers the last things that the relay saw.
-type overheard struct {
-	mu      sync.Mutex // guards what follows
-	last    []heard    // at most heardSize, oldest first
-	n       uint64     // things so far
-	changed chan struct{}
-}
+type overheard struct{ recent[heard] }
 
-func newOverheard() *overheard { return &overheard{changed: make(chan struct{})} }
+func newOverheard() *overheard { return &overheard{newRecent[heard](heardSize)} }
 
 func (o *overheard) note(h heard) {
 	h.At, h.Text, h.Before = time.Now().UTC(), short(h.Text, heardText), short(h.Before, heardText)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.n++
-	h.N = o.n
-	if len(o.last) == heardSize {
-		o.last = append(o.last[:0], o.last[1:]...)
-	}
-	o.last = append(o.last, h)
-	close(o.changed)
-	o.changed = make(chan struct{})
+	o.add(func(n uint64) heard { h.N = n; return h })
 }
 
-// after returns what was seen later than n of a session's connections, how many
-// things were seen in all, and a channel that is closed when there are more.
-func (o *overheard) after(n uint64, session string) ([]heard, uint64, <-chan struct{}) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	own := []heard{} // never null in JSON
-	for _, h := range o.last {
-		if h.N > n && h.session == session {
-			own = append(own, h)
-		}
-	}
-	return own, o.n, o.changed
-}
+func of(session string) func(heard) bool { return func(h heard) bool { return h.session == session } }
 
-// watch is the route of the gate /middle: it sends a JSON list of what is
-// remembered of the visitor's own connections, and then of whatever the relay sees.
+// watch is the route of the gate /middle: it shows what the relay sees of the
+// visitor's own connections.
 func (o *overheard) watch(ctx context.Context, c *sallyport.Conn) error {
-	session := c.Identity().Session
-	var seen uint64
-	for first := true; ; first = false {
-		all, n, changed := o.after(seen, session)
-		if first || len(all) > 0 {
-			text, err := json.Marshal(map[string]any{"heard": all})
-			if err != nil {
-				return err
-			}
-			if err := c.Send(ctx, sallyport.Message{Kind: sallyport.Text, Data: text}); err != nil {
-				return nil // it has ended
-			}
-		}
-		seen = n
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	return o.show(ctx, c, "heard", of(c.Identity().Session))
 }

@@ -146,17 +146,17 @@ func TestTheViewIsBounded(t *testing.T) {
 	for i := range 3 * viewSize {
 		v.note(sallyport.Event{Kind: sallyport.Refused, Path: fmt.Sprintf("/%d", i), Origin: strings.Repeat("€", 1000)})
 	}
-	sights, _ := v.after(0)
+	sights, _, _ := v.later(0, everybody)
 	if len(sights) != viewSize || sights[0].Path != fmt.Sprintf("/%d", 2*viewSize) || sights[viewSize-1].N != 3*viewSize {
 		t.Errorf("got %d from %q to %d, want the last %d", len(sights), sights[0].Path, sights[len(sights)-1].N, viewSize)
 	}
 	if got := sights[0].Origin; len(got) > viewText+len("…") || !strings.HasPrefix(got, "€") {
 		t.Errorf("an origin of %d bytes: %q", len(got), got)
 	}
-	if sights, _ := v.after(3*viewSize - 1); len(sights) != 1 {
+	if sights, _, _ := v.later(3*viewSize-1, everybody); len(sights) != 1 {
 		t.Errorf("after the last but one: got %d, want 1", len(sights))
 	}
-	_, changed := v.after(3 * viewSize)
+	_, _, changed := v.later(3*viewSize, everybody)
 	v.note(sallyport.Event{Kind: sallyport.Admitted, Gate: eventsGate})
 	select {
 	case <-changed:

@@ -348,14 +348,14 @@ func TestWhatTheProxyRemembersIsBounded(t *testing.T) {
 		_, head := spoken(ws.Binary, make([]byte, 5000))
 		o.note(heard{session: "s", What: "message", Text: text, Hex: head, Before: strings.Repeat("x", 5000)})
 	}
-	all, n, _ := o.after(0, "s")
+	all, n, _ := o.later(0, of("s"))
 	if len(all) != heardSize || n != 3*heardSize || len(o.last) != heardSize {
 		t.Fatalf("got %d of %d, want the last %d", len(all), n, heardSize)
 	}
 	if h := all[0]; len(h.Text) > heardText+len("…") || len(h.Before) > heardText+len("…") || len(h.Hex) != 2*heardHex {
 		t.Errorf("too long: %+v", h)
 	}
-	if all, _, _ := o.after(0, "another"); len(all) != 0 {
+	if all, _, _ := o.later(0, of("another")); len(all) != 0 {
 		t.Errorf("another session gets %d", len(all))
 	}
 }

@@ -2,9 +2,7 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport"
@@ -35,14 +33,9 @@ type sight struct {
 }
 
 // view remembers the last sights and shows them to whoever watches.
-type view struct {
-	mu      sync.Mutex // guards what follows
-	last    []sight    // at most viewSize, oldest first
-	n       uint64     // sights so far
-	changed chan struct{}
-}
+type view struct{ recent[sight] }
 
-func newView() *view { return &view{changed: make(chan struct{})} }
+func newView() *view { return &view{newRecent[sight](viewSize)} }
 
 // note is the door's Observe. It does not block.
 func (v *view) note(e sallyport.Event) {
@@ -65,16 +58,7 @@ func (v *view) note(e sallyport.Event) {
 	if e.Reason != 0 {
 		s.Reason, s.Sentence = e.Reason.Code(), e.Reason.Sentence()
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.n++
-	s.N = v.n
-	if len(v.last) == viewSize {
-		v.last = append(v.last[:0], v.last[1:]...)
-	}
-	v.last = append(v.last, s)
-	close(v.changed)
-	v.changed = make(chan struct{})
+	v.add(func(n uint64) sight { s.N = n; return s })
 }
 
 // short cuts s at a character's boundary.
@@ -85,41 +69,9 @@ func short(s string, most int) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// after returns the sights later than n, and a channel that is closed when
-// there are more.
-func (v *view) after(n uint64) ([]sight, <-chan struct{}) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	i := len(v.last)
-	for i > 0 && v.last[i-1].N > n {
-		i--
-	}
-	return append([]sight{}, v.last[i:]...), v.changed // never null in JSON
-}
+func everybody(sight) bool { return true }
 
-// watch is the route of the gate /events: it sends a JSON list of what is
-// remembered, and then of whatever happens. What the client sends is not read,
-// so a client that floods it is paused and ends.
+// watch is the route of the gate /events.
 func (v *view) watch(ctx context.Context, c *sallyport.Conn) error {
-	var seen uint64
-	for {
-		sights, changed := v.after(seen)
-		if seen == 0 || len(sights) > 0 {
-			text, err := json.Marshal(map[string]any{"sights": sights})
-			if err != nil {
-				return err
-			}
-			if err := c.Send(ctx, sallyport.Message{Kind: sallyport.Text, Data: text}); err != nil {
-				return nil // it has ended
-			}
-		}
-		if n := len(sights); n > 0 {
-			seen = sights[n-1].N
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	return v.show(ctx, c, "sights", everybody)
 }
