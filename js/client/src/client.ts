@@ -1,4 +1,5 @@
 // createClient: a connection that stays. The machine decides, the shell does, and this is what an application sees.
+import { address } from './address.js'
 import { type Env, platform } from './browser.js'
 import type { Seal } from './crypto/index.js'
 import type { Abortable, Bounds, ClientEvents, Listener } from './events.js'
@@ -116,15 +117,4 @@ export function createClient(url: string | URL, options: ClientOptions = {}): Cl
     { ...rules, renewable: !!(ticket || token) },
     { ...platform(options.networkEvents ?? true, !!options.unref), ...options.env },
   )
-}
-
-/** The URL of the socket, by the rules of the platform, and encrypted. */
-function address(text: string | URL, options: Credentials): URL {
-  try {
-    const url = new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href)
-    url.protocol = url.protocol.replace(/^http/, 'ws')
-    const { protocol, href } = url
-    if ((protocol === 'wss:' || (protocol === 'ws:' && options.dangerouslyAllowPlaintext)) && !href.includes('#')) return url
-  } catch {}
-  throw new DOMException(`no wss: URL: ${text}`, 'SyntaxError')
 }

@@ -1,5 +1,7 @@
 // The drop-in: a class with the interface and the life cycle of the platform's WebSocket, that fetches a one-time ticket
 // for every connection and hides it. One connection each; it never reconnects, and adds nothing to the messages.
+
+import { address, subprotocols, syntax } from './address.js'
 import type { Seal } from './crypto/index.js'
 import { SallyportError } from './error.js'
 import { type Credentials, getTicket, getToken } from './ticket.js'
@@ -86,8 +88,8 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
     constructor(url: string | URL, protocols: string | string[] = []) {
       if (!arguments.length) throw new TypeError('1 argument required')
       super()
-      this.#url = parseURL(url, options)
-      this.#own = parseProtocols(protocols)
+      this.#url = address(url, options)
+      this.#own = subprotocols([...(typeof protocols === 'string' ? [protocols] : protocols)].map(String))
       this.#late = setTimeout(() => this.#fail(new SallyportError('timeout', 'no ticket')), options.ticketTimeout ?? 10_000)
       this.#connect().catch(cause => this.#fail(cause))
     }
@@ -218,28 +220,7 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
   return Socket as unknown as SecureWebSocketClass
 }
 
-const syntax = (message: string) => new DOMException(message, 'SyntaxError')
 const size = (data: BlobPart) => new Blob([data]).size // as UTF-8
-
-function parseURL(text: string | URL, options: SocketOptions): URL {
-  try {
-    const url = new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href)
-    url.protocol = url.protocol.replace(/^http/, 'ws')
-    const { protocol, href } = url
-    if ((protocol === 'wss:' || (protocol === 'ws:' && options.dangerouslyAllowPlaintext)) && !href.includes('#')) return url
-  } catch {
-    // It is no URL at all.
-  }
-  throw syntax(`no wss: URL: ${text}`)
-}
-
-function parseProtocols(value: string | string[]): string[] {
-  const list = [...(typeof value === 'string' ? [value] : value)].map(String)
-  // Those of the door are not the application's to offer: they are about the ticket and the control channel.
-  if (new Set(list).size < list.length || !list.every(p => /^(?!sallyport)[\w!#$%&'*+.^`|~-]+$/.test(p)))
-    throw syntax(`subprotocols: ${list}`)
-  return list
-}
 
 // Node 22 has no global CloseEvent.
 const closeEvent = (init: CloseEventInit) =>

@@ -1,4 +1,5 @@
 // The control channel sallyport.v1, as spec/protocol.md says: what a client offers, reads and writes.
+import { subprotocols } from './address.js'
 import { type Behaviour, lookup } from './reasons.js'
 
 /** An application message as it arrives: text, or the bytes of a binary message. */
@@ -54,7 +55,6 @@ const shapes: Record<string, string> = {
 }
 
 const maxControl = 4096
-const token = /^(?!sallyport)[!#$%&'*+.^`|~\w-]+$/
 
 /** The size of a message in bytes. */
 export function size(data: string | Uint8Array): number {
@@ -63,10 +63,7 @@ export function size(data: string | Uint8Array): number {
 
 /** What to offer in the handshake. Throws a `SyntaxError` DOMException if a subprotocol is none, is ours, or comes twice. */
 export function offer(protocols: readonly string[], ticket?: string): string[] {
-  if (protocols.some((p, i) => !token.test(p) || protocols.indexOf(p) < i)) {
-    throw new DOMException(`subprotocols: ${protocols}`, 'SyntaxError')
-  }
-  return [...(ticket ? [ticket] : []), ...protocols.map(p => `sallyport.v1~${p}`), 'sallyport.v1']
+  return [...(ticket ? [ticket] : []), ...subprotocols(protocols).map(p => `sallyport.v1~${p}`), 'sallyport.v1']
 }
 
 /** The application's subprotocol in the token that the door selected; undefined if `sallyport.v1` is not spoken. */
