@@ -87,13 +87,15 @@ func TestSealThatCannotGoOn(t *testing.T) {
 				if tt.left > 0 {
 					o.link.Start(nil)
 				}
-				go func() {
+				var acts sync.WaitGroup
+				acts.Go(func() {
 					tt.do(o.link)
 					if tt.left == 0 {
 						o.link.Start(nil)
 					}
-				}()
+				})
 				got := readAll(t, far)
+				acts.Wait() // e and writers must know of everything that was started
 				if !bytes.Equal(got, tt.want) {
 					t.Errorf("sent %q, want %q", got, tt.want)
 				}
