@@ -1,6 +1,5 @@
 // The drop-in: a class with the interface and the life cycle of the platform's WebSocket, that fetches a one-time ticket
 // for every connection and hides it. One connection each; it never reconnects, and adds nothing to the messages.
-
 import { address, subprotocols, syntax } from './address.js'
 import type { Seal } from './crypto/index.js'
 import { SallyportError } from './error.js'
