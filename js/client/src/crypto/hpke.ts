@@ -61,6 +61,7 @@ export async function usable(suites: readonly Suite[], kems: Kems): Promise<Usab
       try {
         const kem = make() as Encapsulation
         await kem.GenerateKeyPair(false)
+        await crypto.subtle.generateKey('Ed25519', false, ['sign', 'verify']) // of identities
         found.push({ id, kem })
       } catch (error) {
         cause = error

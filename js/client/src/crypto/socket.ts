@@ -111,7 +111,7 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
         else this.#fail(new SallyportError('local.unsealed', `selected: ${inner.protocol}`))
       }
       inner.onmessage = ({ data }) => {
-        this.#unread += data.byteLength
+        this.#unread += data.byteLength ?? data.length
         this.#do(() => (this.#unread > maxHeld ? fail('seal.limit') : this.#receive(data, handshake, suite)))
       }
       // What happens outside proves nothing: it is told as the network's doing.
@@ -128,11 +128,12 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
       if (typeof data === 'string') {
         // Before there is a seal the door has no other words for a refusal; the close frame behind it has the reason too.
         if (this.#session) fail('seal.broken')
+        this.#unread -= data.length
         return
       }
       const record = new Uint8Array(data)
       if (!this.#session) {
-        this.#unread = 0
+        this.#unread -= record.length
         const keys = await handshake.finish(record)
         const s = session(
           suite,
@@ -249,7 +250,7 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
           ? cause
           : new SallyportError(this.#session ? 'seal.broken' : 'seal.handshake', `${cause}`, { cause })
       const { code } = error
-      const fault = code.includes('.') && code !== 'seal.truncated'
+      const fault = code === 'unsupported' || (code.includes('.') && code !== 'seal.truncated')
       this.#done({ code: fault ? 4905 : 1006, reason: fault ? code : '', wasClean: false }, fault ? [4905, code] : [], error)
     }
 

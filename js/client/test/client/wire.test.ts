@@ -55,6 +55,17 @@ test.each<Close>(vectors('close').cases)('an end: $name', ({ code, reason, annou
   expect(judge(code, reason, announced ?? undefined)).toEqual(ours ? { code: reason_code, act: client } : undefined)
 })
 
+test.each([
+  ['local.pin', 'later'],
+  ['local.keys', 'later'],
+  ['local.unsealed', 'later'],
+  ['seal.broken', 'later'],
+  ['seal.malformed', 'never'],
+  ['unsupported', 'never'],
+])('an end by the seal on this side: %s, and then %s', (reason, act) => {
+  expect(judge(4905, reason)).toEqual({ code: reason, act })
+})
+
 interface Offer {
   name: string
   apps: string[]
