@@ -59,7 +59,7 @@ export function dial(o: Owner, c: Conn, why: Why): void {
     const headers = { authorization: `Bearer ${token}` }
     // A page cannot set headers, and then there is no token here. Programs can: ws takes them apart, the platforms in one object.
     const rest = !token ? [protocols] : options.WebSocket ? [protocols, { headers }] : [{ protocols, headers }]
-    const Socket = (options.seal?.(options) ?? options.WebSocket ?? WebSocket) as new (url: string, ...rest: unknown[]) => WebSocket
+    const Socket = (options.seal?.(options, true) ?? options.WebSocket ?? WebSocket) as new (url: string, ...rest: unknown[]) => WebSocket
     const s = new Socket(url.href, ...rest)
     c.socket = s
     s.binaryType = 'arraybuffer'

@@ -143,7 +143,8 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
       let good = this.#own // what the server may select
       let rest: unknown[] = [good]
       if (typeof proof === 'object') {
-        if (!good.length) good = [proof.protocol ?? 'sallyport']
+        // Within a seal nobody outside says what is spoken.
+        if (!good.length && !options.seal) good = [proof.protocol ?? 'sallyport']
         rest = [[proof.ticket, ...good]]
       } else if (proof) {
         const headers = { authorization: `Bearer ${proof}` }

@@ -23,24 +23,24 @@ export const maxDocument = 16_384
 const day = 86_400
 
 /**
- * Reads a document and judges it, for an authority, at a time in seconds, when a generation was accepted before. Fails
- * with `local.pin` if no pinned identity signed it, and with `local.keys` for all else.
+ * Reads a document and judges it, for an authority, at a time in seconds; its generation is judged by who remembers others.
+ * Fails with `local.pin` if no pinned identity signed it, and with `local.keys` for all else.
  */
-export async function verify(raw: Bytes, pins: readonly string[], authority: string, oldest: number, now: number): Promise<Document> {
+export async function verify(raw: Bytes, pins: readonly string[], authority: string, now: number): Promise<Document> {
   let at = 0
-  const bad = (why: string) => fail('local.keys', why)
-  const take = (n: number): Bytes => (at + n > raw.length ? bad('cut short') : raw.slice(at, (at += n)))
+  const bad = (why = 'no document') => fail('local.keys', why)
+  const take = (n: number): Bytes => (at + n > raw.length ? bad() : raw.slice(at, (at += n)))
   const number = (n: number): number => take(n).reduce((sum, b) => sum * 256 + b, 0)
   const list = <T>(max: number, read: () => T): T[] => {
     const n = number(1)
-    return n && n <= max ? Array.from({ length: n }, read) : bad('too many or none')
+    return n && n <= max ? Array.from({ length: n }, read) : bad()
   }
   const span = (days: number): [from: number, until: number] => {
     const from = number(8)
     const until = number(8)
-    return until > from && until <= from + days * day && until <= 2 ** 40 ? [from, until] : bad('no time')
+    return until > from && until <= from + days * day && until <= 2 ** 40 ? [from, until] : bad()
   }
-  if (number(4) !== 0x53504b01 || raw.length > maxDocument) bad('no document')
+  if (number(4) !== 0x53504b01 || raw.length > maxDocument) bad()
   const generation = number(4)
   const [issued, expires] = span(31)
   const place = take(number(2))
@@ -49,13 +49,13 @@ export async function verify(raw: Bytes, pins: readonly string[], authority: str
     const suite = number(2)
     const [from, until] = span(40)
     const key = { suite, from, until, public: take(number(2)) }
-    if (!isKey(suite, key.public)) bad('no key')
+    if (!isKey(suite, key.public)) bad()
     seen.add(`${suite} ${key.public}`)
     return key
   })
   const body = raw.slice(0, at)
   const signatures = list(4, () => [take(32), take(64)] as const)
-  if (at < raw.length || seen.size < keys.length) bad('no document')
+  if (at < raw.length || seen.size < keys.length) bad()
 
   let signed = false
   for (const [identity, signature] of signatures) {
@@ -69,7 +69,6 @@ export async function verify(raw: Bytes, pins: readonly string[], authority: str
   }
   if (!signed) fail('local.pin')
   if (`${place}` !== `${ascii(authority)}`) bad('for another place')
-  if (generation < oldest) bad('older than one seen')
   if (now >= expires || now + day < issued) bad('out of its time')
   return { generation, expires, keys }
 }

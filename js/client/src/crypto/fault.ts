@@ -15,7 +15,7 @@ export type SealFault =
   | 'local.keys'
   | 'local.unsealed'
 
-/** Fails. */
+/** Fails; with what the cause says, if that has a name already. */
 export function fail(code: SealFault, cause?: unknown): never {
-  throw new SallyportError(code, code, { cause })
+  throw cause instanceof SallyportError ? cause : new SallyportError(code, code, { cause })
 }

@@ -1,7 +1,7 @@
 // One direction of a session: a chain of epochs, each with a key and a counter of its own (spec/seal.md, section 7).
 import { type Bytes, join, uint, wipe } from './bytes.js'
 import { fail } from './fault.js'
-import { expand, secret } from './schedule.js'
+import { aead, expand, secret } from './schedule.js'
 
 export const [filler, text, binary, auth, end, offer, answer, turn] = [0, 1, 2, 3, 4, 5, 6, 7] as const
 /** What a record is. */
@@ -32,10 +32,7 @@ export interface Half {
 }
 
 async function enter(key: CryptoKey): Promise<Keys> {
-  const raw = await expand(key, 'key')
-  const aes = await crypto.subtle.importKey('raw', raw, 'AES-GCM', false, ['encrypt', 'decrypt'])
-  wipe(raw)
-  return { secret: key, key: aes, iv: await expand(key, 'iv') }
+  return { secret: key, key: await aead(await expand(key, 'key')), iv: await expand(key, 'iv') }
 }
 
 /** The beginning of a chain. */

@@ -1,5 +1,5 @@
 // The client's side of the handshake: spec/seal.md, sections 4 to 6.
-import { ascii, type Bytes, join, label, lp, sha, uint } from './bytes.js'
+import { ascii, type Bytes, join, label, lp, sha, uint, wipe } from './bytes.js'
 import { type Key, keyID } from './document.js'
 import { fail } from './fault.js'
 import { type Pair, shared, type Usable } from './hpke.js'
@@ -13,6 +13,8 @@ export interface Handshake {
   hello: Bytes
   /** Takes the answer; fails with `seal.handshake` for any but the server's. */
   finish(answer: Bytes): Promise<Schedule & { th: Bytes }>
+  /** Overwrites what is owned, if it will not be finished. */
+  erase(): void
 }
 
 /** Begins a handshake with the server that has a key. */
@@ -39,9 +41,13 @@ export async function resume(suite: Usable, pair: Pair, p: Bytes, hello: Bytes, 
       const s2 = await receive(suite, pair, enc, label('server', th1), 's2')
       const th = await sha(label('th2', th1, enc))
       const keys = await derive(th, s1, s2)
-      if (!(await crypto.subtle.verify('HMAC', keys.confirm, answer.slice(n), th))) fail('seal.handshake')
+      if (!(await crypto.subtle.verify('HMAC', keys.confirm, answer.slice(n), th))) {
+        wipe(keys.root)
+        fail('seal.handshake')
+      }
       return { ...keys, th }
     },
+    erase: () => wipe(s1),
   }
 }
 

@@ -2,8 +2,8 @@
 // encapsulation, where the mathematics is, comes from package hpke or from the application.
 import { KEM_DHKEM_X25519_HKDF_SHA256, KEM_MLKEM768_X25519 } from 'hpke'
 import { SallyportError } from '../error.js'
-import { ascii, type Bytes, join, uint, use, wipe } from './bytes.js'
-import { mac, secret } from './schedule.js'
+import { ascii, type Bytes, join, uint, use } from './bytes.js'
+import { aead, mac, secret } from './schedule.js'
 
 /** A key encapsulation for package `hpke`, of that package or another like `@panva/hpke-noble`. */
 export type Kem = () => object
@@ -84,18 +84,17 @@ export interface Shared {
 export async function shared({ kem }: Usable, raw: Bytes, info: Bytes): Promise<Shared> {
   const id = join(ascii('HPKE-v1HPKE'), uint(kem.id, 2), Uint8Array.of(0, 1, 0, 2))
   const extract = async (salt: Bytes, name: string, ikm: Bytes) => mac(await secret(salt), join(id, ascii(name), ikm))
+  // No copy: what is overwritten later is all there is.
   const expand = async (key: CryptoKey, name: string, context: Bytes, n: number) =>
-    (await mac(key, join(uint(n, 2), id, ascii(name), context, Uint8Array.of(1)))).slice(0, n)
+    (await mac(key, join(uint(n, 2), id, ascii(name), context, Uint8Array.of(1)))).subarray(0, n)
   const none = new Uint8Array()
-  const zeros = () => new Uint8Array(32)
-  const context = join(Uint8Array.of(0), await extract(zeros(), 'psk_id_hash', none), await extract(zeros(), 'info_hash', info))
+  const zeros = new Uint8Array(32)
+  const context = join(Uint8Array.of(0), await extract(zeros, 'psk_id_hash', none), await extract(zeros, 'info_hash', info))
   const key = await secret(await extract(raw, 'secret', none))
   const exporter = await secret(await expand(key, 'exp', context, 32))
   return {
     async seal(plain, additionalData) {
-      const raw = await expand(key, 'key', context, 32)
-      const aes = await crypto.subtle.importKey('raw', raw, 'AES-GCM', false, ['encrypt'])
-      wipe(raw)
+      const aes = await aead(await expand(key, 'key', context, 32))
       const iv = await expand(key, 'base_nonce', context, 12)
       return new Uint8Array(await crypto.subtle.encrypt({ name: 'AES-GCM', iv, additionalData }, aes, plain))
     },

@@ -36,8 +36,8 @@ export interface SealOptions {
   origin?: string | undefined
 }
 
-/** What a client is given as its option `seal`; it makes the sockets of that client. */
-export type Seal = (options: { WebSocket?: WebSocketLike | undefined; fetch?: typeof fetch | undefined }) => WebSocketLike
+/** What a client is given as its option `seal`; it makes the sockets of that client. raw: which speaks `sallyport.v1` itself. */
+export type Seal = (options: { WebSocket?: WebSocketLike | undefined; fetch?: typeof fetch | undefined }, raw?: boolean) => WebSocketLike
 
 /**
  * Seals the connections of a client. Nothing is sent to a server that is not the one pinned; tickets and tokens travel inside.
@@ -61,16 +61,15 @@ export function sealed({
   ...options
 }: SealOptions): Seal {
   if (!pins.length || !pins.every(isPin)) throw new TypeError('pins: at least one, of the form sp1.…')
-  const memory = new Map<string, string>()
-  const storage = options.storage ?? { getItem: name => memory.get(name), setItem: (name, value) => memory.set(name, value) }
-  const find = keysOf(pins, storage)
+  const find = keysOf(pins, options.storage)
   let able: Promise<Usable[]> | undefined
-  return platform =>
+  return (platform, raw = false) =>
     sealedSocket({
+      raw,
       WebSocket: (platform.WebSocket ?? WebSocket) as Parts['WebSocket'],
-      async key(url, fresh) {
+      async key(url, fresh, signal) {
         able ??= usable(suites, hpke)
-        return find(authority(url), new URL(keys, url.href.replace(/^ws/, 'http')), await able, fresh, platform.fetch ?? fetch)
+        return find(authority(url), new URL(keys, url.href.replace(/^ws/, 'http')), await able, fresh, platform.fetch ?? fetch, signal)
       },
       device: options.device,
       origin: options.origin ?? globalThis.origin ?? '',

@@ -8,6 +8,13 @@ export async function secret(raw: Bytes): Promise<CryptoKey> {
   return key
 }
 
+/** The key of an AEAD. Overwrites the bytes given. */
+export async function aead(raw: Bytes): Promise<CryptoKey> {
+  const key = await crypto.subtle.importKey('raw', raw, 'AES-GCM', false, ['encrypt', 'decrypt'])
+  wipe(raw)
+  return key
+}
+
 /** HMAC-SHA256. */
 export const mac = async (key: CryptoKey, data: Bytes): Promise<Bytes> => new Uint8Array(await crypto.subtle.sign('HMAC', key, data))
 

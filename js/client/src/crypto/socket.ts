@@ -12,11 +12,13 @@ import { decode, readEnd, type Session, session } from './session.js'
 export interface Parts {
   WebSocket: new (url: string, protocols: string[]) => WebSocket
   /** The sealing key for the host of a URL; fresh: not from a cache. */
-  key(url: URL, fresh: boolean): Promise<[Key, Usable]>
+  key(url: URL, fresh: boolean, signal: AbortSignal): Promise<[Key, Usable]>
   device: CryptoKeyPair | undefined
   /** What the platform sends as `Origin`. */
   origin: string
   pad: boolean
+  /** Whether messages of `sallyport.v1` pass as they are, the door's own among them. */
+  raw: boolean
 }
 
 /** What the clients use of a WebSocket. */
@@ -44,10 +46,10 @@ const farewell = 2000
 
 /**
  * Makes the class. Like the platform's it is given a URL and subprotocols, a ticket among them, or `{ protocols, headers }`
- * with a bearer token; neither leaves it but sealed. Where `sallyport.v1` was asked for, its messages are passed on as they are;
- * else they are the application's, and what the door says beside them is kept here.
+ * with a bearer token; neither leaves it but sealed, and a user in the URL does not at all. For who speaks `sallyport.v1` its
+ * messages are passed on as they are; else they are the application's, and what the door says beside them is kept here.
  */
-export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): SealedSocketClass =>
+export const sealedSocket = ({ WebSocket, key, device, origin, pad, raw }: Parts): SealedSocketClass =>
   class implements SealedSocket {
     onopen?: ((event: object) => void) | null
     onmessage?: ((event: { data: unknown }) => void) | null
@@ -60,7 +62,8 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
     readonly #url: URL
     readonly #tokens: string[]
     readonly #credential: Credential
-    readonly #raw: boolean
+    readonly #gone = new AbortController()
+    #handshake: Handshake | undefined
     #late: ReturnType<typeof setTimeout> | undefined
     #inner: WebSocket | undefined
     #session: Session | undefined
@@ -73,17 +76,16 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
 
     constructor(url: string, second: string[] | ({ protocols: string[] } & Headers), third?: Headers) {
       const [all, more] = Array.isArray(second) ? [second, third] : [second.protocols, second]
-      const own = all.filter(p => !p.startsWith('sallyport.ticket.'))
-      const apps = own.map(p => p.replace('sallyport.v1~', '')).filter(p => !p.startsWith('sallyport'))
-      const ticket = all.find(p => !own.includes(p))
+      const ticket = all.find(p => p.startsWith('sallyport.ticket.'))
+      const own = all.filter(p => p !== ticket)
+      const apps = raw ? own.slice(0, -1).map(p => p.slice(13)) : own // 'sallyport.v1~' before each, 'sallyport.v1' at the end
       const token = more?.headers.authorization.slice(7)
       this.#credential = ticket ? [1, ticket] : token ? [2, token] : [0, '']
       this.#tokens = apps.length ? apps.map(p => `sallyport.v1+seal~${p}`) : ['sallyport.v1+seal']
-      this.#raw = own.includes('sallyport.v1')
-      this.#url = new URL(url)
+      this.#url = Object.assign(new URL(url), { username: '', password: '' })
       this.protocol = own[0] ?? ''
       // A client has a limit of its own.
-      if (!this.#raw) this.#late = setTimeout(() => this.#fail(new SallyportError('timeout', 'no seal in time')), patience)
+      if (!raw) this.#late = setTimeout(() => this.#fail(new SallyportError('timeout', 'no seal')), patience)
       this.#do(() => this.#connect(false))
     }
 
@@ -99,10 +101,11 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
     async #connect(fresh: boolean): Promise<void> {
       const url = this.#url
       const [token] = this.#tokens
-      const [found, suite] = await key(url, fresh)
+      const [found, suite] = await key(url, fresh, this.#gone.signal)
       const context = [token!, authority(url), url.href.replace(/^\w+:\/\/[^/?]*/, ''), origin] as const
       const handshake = await begin(suite, found, context).catch(cause => fail('local.keys', cause))
-      if (this.readyState > 2) return
+      if (this.readyState > 2) return handshake.erase()
+      this.#handshake = handshake
       const inner = new WebSocket(url.href, this.#tokens)
       this.#inner = inner
       inner.binaryType = 'arraybuffer'
@@ -119,9 +122,9 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
       inner.onerror = event => {
         cause = (event as ErrorEvent).error ?? (event as ErrorEvent).message
         // After a failed handshake no close event comes in Node 22.
-        this.#do(() => !this.#session && this.#over(fresh, cause, 1006, ''))
+        this.#do(() => !this.#session && this.#over('', fresh, cause))
       }
-      inner.onclose = ({ code, reason }) => this.#do(() => this.#over(fresh, cause, code, reason))
+      inner.onclose = ({ reason }) => this.#do(() => this.#over(reason, fresh, cause))
     }
 
     async #receive(data: string | ArrayBuffer, handshake: Handshake, suite: Usable): Promise<void> {
@@ -145,7 +148,7 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
         this.#session = s
         const proof = await credential(keys.th, this.#credential, device)
         await s.write(auth, proof.length, () => proof)
-        if (this.#raw) this.#open()
+        if (raw) this.#open()
         return
       }
       const opened = await this.#session.open(record)
@@ -155,9 +158,11 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
         if (opened.more) return
         this.#deliver(opened.kind === text, join(...this.#parts.splice(0)))
       } else if (opened.kind === end) {
-        this.#end = readEnd(opened.data)
-        if (this.readyState > 1) this.#inner!.close(1000)
-        else if (this.readyState) this.#leave(opened.data)
+        const [code, reason] = (this.#end = readEnd(opened.data))
+        // Refused before hello: a handshake that failed.
+        if (!this.readyState) throw new SallyportError('closed', `${code} ${reason}`)
+        if (this.readyState > 1) this.#hangUp()
+        else this.#leave(opened.data)
       }
       if (!this.#parts.length) {
         this.#unread -= this.#kept
@@ -166,17 +171,13 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
     }
 
     #deliver(isText: boolean, message: Bytes): void {
-      const content = (b: Bytes) => (isText ? decode(b) : this.binaryType === 'blob' ? new Blob([b]) : b.slice().buffer)
-      if (this.#raw) {
-        if (this.readyState === 1) this.onmessage?.({ data: content(message) })
-      } else {
-        const [mark] = message
-        const rest = message.subarray(1)
-        if (mark === 0 && this.readyState) {
-          if (this.readyState === 1) this.onmessage?.({ data: content(rest) })
-        } else if (mark !== 1 || !isText) fail('seal.malformed')
-        else if (JSON.parse(decode(rest)).t === 'hello') this.#open()
-      }
+      const [mark] = message
+      const rest = raw ? message : message.subarray(1)
+      if (raw || (mark === 0 && this.readyState)) {
+        const data = isText ? decode(rest) : this.binaryType === 'blob' ? new Blob([rest]) : rest.slice().buffer
+        if (this.readyState === 1) this.onmessage?.({ data })
+      } else if (mark !== 1 || !isText) fail('seal.malformed')
+      else if (JSON.parse(decode(rest))?.t === 'hello') this.#open()
     }
 
     #open(): void {
@@ -187,7 +188,7 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
     }
 
     send(data: string | ArrayBuffer | ArrayBufferView | Blob): void {
-      const mark = this.#raw ? [] : [0]
+      const mark = raw ? [] : [0]
       const bytes = (b: ArrayBuffer | ArrayBufferView) =>
         join(mark as never, ArrayBuffer.isView(b) ? new Uint8Array(b.buffer, b.byteOffset, b.byteLength) : new Uint8Array(b))
       const blob = data instanceof Blob && data
@@ -195,6 +196,7 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
         ? blob.arrayBuffer().then(bytes)
         : bytes(typeof data === 'string' ? new TextEncoder().encode(data) : (data as ArrayBuffer))
       const size = blob ? blob.size + mark.length : (all as Bytes).length
+      if (blob) (all as Promise<Bytes>).catch(() => {}) // it is told where it is waited for
       this.#held += size
       if (this.readyState > 1) return
       for (let at = 0; at < size; at += maxData) {
@@ -217,9 +219,9 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
 
     close(code?: number, reason = ''): void {
       if (this.readyState > 1) return
-      if (!this.readyState) this.#fail(new SallyportError('aborted', 'closed while connecting'))
+      if (!this.readyState) this.#fail(new SallyportError('aborted', 'closed'))
       // A connection that is given up is not asked for a goodbye, and a page on its way into the cache has no time for one.
-      else if (code! > 4899) this.#done({ code: code!, reason, wasClean: false }, [code, reason])
+      else if (raw && /^local\.[a-z]+$/.test(reason)) this.#done({ code: code!, reason, wasClean: false }, [1000])
       else this.#leave(code ? join(uint(code, 2), new TextEncoder().encode(reason)) : new Uint8Array())
     }
 
@@ -227,20 +229,28 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
       this.readyState = 2
       // Once it is closed the platform drops what still comes: the other side's end is waited for.
       this.#write(end, data.length, () => data)?.then(() => {
-        if (this.readyState < 3) this.#late = setTimeout(() => this.#inner!.close(1000), this.#end ? 0 : farewell)
+        if (this.#end) this.#hangUp()
+        else if (this.readyState < 3) this.#late = setTimeout(() => this.#hangUp(), farewell)
       })
     }
 
+    /** Both have said their last, or one would not. */
+    #hangUp(): void {
+      if (this.readyState > 2) return
+      clearTimeout(this.#late)
+      this.#inner!.close(1000)
+      // Whoever is in between may never close what is below.
+      this.#late = setTimeout(() => this.#do(() => this.#over('')), farewell)
+    }
+
     /** The socket below is closed. */
-    #over(again: boolean, cause: unknown, close: number, reason: string): Promise<void> | void {
+    #over(reason: string, again?: boolean, cause?: unknown): Promise<void> | void {
       const [code, text] = this.#end ?? []
-      if (code) {
-        this.#open()
-        this.#done({ code, reason: text!, wasClean: true })
-      } else if (this.#session) fail('seal.truncated', cause)
+      if (code) this.#done({ code, reason: text!, wasClean: true })
+      else if (this.#session) fail('seal.truncated', cause)
       // The keys may have changed since the document was fetched.
       else if (reason.endsWith(';seal.keys') && !again) return this.#connect(true)
-      else throw new SallyportError('network', `ended without a seal: ${close} ${reason}`, { cause })
+      else throw new SallyportError('network', `ended without a seal: ${reason}`, { cause })
     }
 
     #fail(cause: unknown): void {
@@ -261,6 +271,8 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad }: Parts): Se
     ): void {
       this.readyState = 3
       clearTimeout(this.#late)
+      this.#gone.abort()
+      this.#handshake?.erase()
       this.#session?.erase()
       const inner = this.#inner
       if (inner) {

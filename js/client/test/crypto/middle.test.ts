@@ -99,7 +99,14 @@ async function connect(
   Object.assign(Wire, { middle, id })
   const s = await suite(id)
   const key = { suite: id, from: 0, until: 2 ** 40, public: keys[id]!.public }
-  const Socket = sealedSocket({ WebSocket: Wire as never, key: async () => [key, s], device: undefined, origin: context[3]!, pad: true })
+  const Socket = sealedSocket({
+    WebSocket: Wire as never,
+    key: async () => [key, s],
+    device: undefined,
+    origin: context[3]!,
+    pad: true,
+    raw: false,
+  })
   const ws = new Socket(url, [ticket, 'chat'])
   const result: Result = { events: [] }
   const done = new Promise<void>(resolve => {
