@@ -116,6 +116,7 @@ var rulesLayers = []rulesLayer{
 	{"internal/state", "auth/session guard", "go.etcd.io/bbolt"},
 	{"internal/sealkeys", "seal internal/strictjson", ""},
 	{"internal/config", "deny origin", "go.yaml.in/yaml/v4"},
+	{"internal/load", "deny internal/ws", "github.com/HdrHistogram/hdrhistogram-go golang.org/x/sys"},
 	{"internal/admin", ". deny auth/... guard origin", ""},
 	{"internal/demo internal/demo/...", "* -internal/app/cli", ""},
 	{"internal/app/cli", "*", "github.com/spf13/cobra github.com/spf13/pflag"},

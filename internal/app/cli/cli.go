@@ -66,7 +66,7 @@ func newRoot(s Streams) *cobra.Command {
 		return nil
 	}})
 	root.AddCommand(serveCommand(s), demoCommand(s), devCACommand(s), configCommand(s), tokenCommand(s), keysCommand(s), connectionsCommand(s),
-		revokeCommand(s), healthCommand(s), versionCommand(s))
+		revokeCommand(s), healthCommand(s), benchCommand(s), versionCommand(s))
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range everything(root) {
 		strict(cmd)
