@@ -38,6 +38,7 @@ type Conn struct {
 	address netip.Addr
 	began   time.Time
 	place   *guard.Place
+	polls   bool // it came through a listener of ours: its sockets may be polled
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 

@@ -28,7 +28,6 @@ import (
 	"github.com/sallyport/sallyport/auth/ticket"
 	"github.com/sallyport/sallyport/guard"
 	"github.com/sallyport/sallyport/headers"
-	"github.com/sallyport/sallyport/internal/engine"
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/origin"
 )
@@ -65,6 +64,9 @@ type Config struct {
 
 	// Tickets keeps one-time tickets. It is read by New only. nil: in memory.
 	Tickets *ticket.Tickets
+
+	// Engine feeds the connections. It is read by New only.
+	Engine Engine
 }
 
 // Door is the guarded door. Its methods may be called from any goroutine.
@@ -76,7 +78,7 @@ type Door struct {
 	revocations *guard.Revocations
 	clock       *guard.Clock
 	budget      *link.Budget
-	engine      engine.Engine
+	engines     engines
 	tickets     *ticket.Tickets
 	refusals    refusals
 	rechecks    chan struct{} // holds a token for each re-check in flight
@@ -103,7 +105,6 @@ type Door struct {
 func New(c Config) (*Door, error) {
 	d := &Door{
 		clock:    guard.NewClock(),
-		engine:   &engine.Portable{},
 		conns:    map[string]*Conn{},
 		requests: map[*request]struct{}{},
 		rechecks: make(chan struct{}, maxRechecks),
@@ -122,6 +123,7 @@ func New(c Config) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.engines.portableOnly = c.Engine == EnginePortable
 	d.places = guard.NewPlaces(limits)
 	d.budget = link.NewBudget(limits.Buffered)
 	d.refusals.setMax(limits.Refusals)

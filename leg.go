@@ -25,7 +25,7 @@ func (c *Conn) InternalLeg(socket net.Conn, owner link.Owner, config link.Config
 		config.WriteWait = limits.WriteWait
 	}
 	config.Budget, config.Writers = c.door.budget, &c.door.writers
-	return link.New(c.door.engine, socket, owner, config, nil)
+	return link.New(c.door.engines.of(c.polls), socket, owner, config, nil)
 }
 
 // InternalClock is the door's clock.

@@ -16,6 +16,7 @@ import (
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/internal/ws"
 	"github.com/sallyport/sallyport/seal"
+	"github.com/sallyport/sallyport/wss"
 )
 
 func (d *Door) newConn(v *visit, place *guard.Place) *Conn {
@@ -24,6 +25,7 @@ func (d *Door) newConn(v *visit, place *guard.Place) *Conn {
 		address: v.address, began: v.began, place: place,
 	}
 	c.key = v.key()
+	_, c.polls = wss.FromContext(v.r.Context())
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	id := v.id
 	id.Handle = bytes.Clone(id.Handle) // erased at the end
@@ -162,7 +164,7 @@ func (c *Conn) goLive(v *visit, protocol string, header http.Header, sink Sink) 
 	c.sink, c.protocol = sink, protocol
 	c.parts, _ = sink.(PartSink)
 	d.sockets.Add(1)
-	c.link = link.New(d.engine, v.taken, owner{c}, config, first)
+	c.link = link.New(d.engines.of(c.polls), v.taken, owner{c}, config, first)
 	if c.sealed != nil {
 		c.link.Insert(controlFrame(c.hello())) // an empty queue takes it
 	}

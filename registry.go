@@ -230,7 +230,7 @@ func (d *Door) Drain(ctx context.Context) error {
 	go func() { // ends with the sockets, which linger for less than a second, and with the handlers
 		d.openings.Wait() // then nothing new is added to the others
 		d.sockets.Wait()
-		d.engine.Wait()
+		d.engines.wait()
 		d.writers.Wait()
 		d.clock.Wait()
 		d.helpers.Wait()

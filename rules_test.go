@@ -97,6 +97,7 @@ type rulesLayer struct {
 
 var rulesLayers = []rulesLayer{
 	{"deny internal/ws internal/cookie internal/engine internal/strictjson internal/edwards", "", ""},
+	{"internal/engine/poll", "internal/engine", ""},
 	{"deny/gen", "", ""},
 	{"internal/ws/conform", "internal/ws", ""},
 	{"internal/link", "internal/engine internal/ws", ""},
@@ -108,7 +109,7 @@ var rulesLayers = []rulesLayer{
 	{"headers guard", "deny internal/ws internal/cookie", ""},
 	{"seal", "deny internal/ws internal/edwards", ""},
 
-	{".", "deny auth/... origin headers guard seal wss internal/ws internal/cookie internal/engine internal/link internal/strictjson", ""},
+	{".", "deny auth/... origin headers guard seal wss internal/ws internal/cookie internal/engine internal/engine/poll internal/link internal/strictjson", ""},
 	{"sallyporttest", "deny internal/ws", ""},
 	{"client/...", "deny seal internal/ws internal/link internal/engine internal/strictjson", ""},
 	{"route/...", ". deny auth/... origin headers guard seal internal/ws internal/cookie internal/link", ""},

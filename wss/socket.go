@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -12,11 +13,13 @@ import (
 // socket is an accepted connection, below TLS. It is small: it lives as long as
 // the connection, to be counted.
 type socket struct {
-	net.Conn
-	l      *Listener
-	hello  []byte // read already, to be read again; owned by the reader
+	net.Conn // the transport; replaced once at most, when the connection was detached
+	l        *Listener
+	hello    []byte                 // read already, to be read again; owned by the reader
+	before   atomic.Pointer[before] // nil once admitted
+
+	mu     sync.Mutex // held while the transport is replaced, and to close
 	closed atomic.Bool
-	before atomic.Pointer[before] // nil once admitted
 }
 
 // before is what a socket holds until its connection is admitted.
@@ -54,12 +57,15 @@ func (s *socket) evict() {
 }
 
 func (s *socket) Close() error {
-	if s.closed.Swap(true) {
+	s.mu.Lock()
+	closed, c := s.closed.Swap(true), s.Conn
+	s.mu.Unlock()
+	if closed {
 		return net.ErrClosed
 	}
 	s.admit()
 	s.l.count.Add(-1)
-	return s.Conn.Close()
+	return c.Close()
 }
 
 // CloseWrite sends FIN, where the transport has one.
@@ -70,8 +76,24 @@ func (s *socket) CloseWrite() error {
 	return nil
 }
 
-// NetConn returns what was accepted.
+// NetConn returns what was accepted, or what has replaced it.
 func (s *socket) NetConn() net.Conn { return s.Conn }
+
+// Replace has what f makes of the transport take its place, for an engine that
+// polls. The connection was detached and nobody else uses the socket, but to
+// close it.
+func (s *socket) Replace(f func(transport net.Conn) (net.Conn, error)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed.Load() {
+		return net.ErrClosed
+	}
+	c, err := f(s.Conn)
+	if err == nil {
+		s.Conn = c
+	}
+	return err
+}
 
 // SyscallConn gives the file descriptor to an engine that polls.
 func (s *socket) SyscallConn() (syscall.RawConn, error) {

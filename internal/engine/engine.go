@@ -6,8 +6,8 @@ package engine
 
 import "net"
 
-// Machine is what an engine feeds. The engine runs one event of a machine at a
-// time.
+// Machine is what an engine feeds. The engine runs one Readable or Gone of a
+// machine at a time.
 type Machine interface {
 	// Readable takes bytes that arrived. b is lent until it returns and may be
 	// changed in place. n bytes were consumed; if ok is false, the engine keeps
@@ -17,10 +17,22 @@ type Machine interface {
 	// Gone is the last event: reading ended with err, io.EOF if the peer
 	// closed its side.
 	Gone(err error)
+
+	// Flush follows Prompt.Soon. It may run beside the other events and must not
+	// block.
+	Flush()
+
+	// Late says that the Readable in progress takes long: nothing should wait
+	// for its end. It runs beside it, and only where the handle is a Prompt.
+	Late()
 }
 
 // Handle is an engine's hold on one connection.
 type Handle interface {
+	// Socket is what to write to, whose deadlines to set and what to close from
+	// now on.
+	Socket() net.Conn
+
 	// Start begins to read the socket, after the bytes in first.
 	Start(first []byte)
 
@@ -29,12 +41,42 @@ type Handle interface {
 	Resume()
 }
 
+// Prompt is a Handle whose socket takes all that it is given, without waiting for
+// the peer.
+type Prompt interface {
+	Handle
+
+	// Write hands b to the Socket. Write no more while it is Full.
+	Write(b []byte) (int, error)
+
+	// Full reports that the kernel has not taken all that was written.
+	Full() bool
+
+	// Sent waits until it has. It returns the error that ended the socket, or
+	// os.ErrDeadlineExceeded after the socket's write deadline.
+	Sent() error
+
+	// Soon has Flush called by another goroutine, once for any number of calls
+	// before it.
+	Soon()
+}
+
 // Engine feeds machines.
 type Engine interface {
-	// Attach prepares to feed m from socket. The machine closes the socket,
-	// which ends the feeding.
+	// Attach prepares to feed m from socket. The machine closes the Socket of the
+	// handle, which ends the feeding.
 	Attach(socket net.Conn, m Machine) Handle
 
 	// Wait returns when every machine that was started has had its last event.
 	Wait()
+}
+
+// Replaceable is a socket below TLS whose transport an engine may replace by one
+// of its own.
+type Replaceable interface {
+	net.Conn
+
+	// Replace calls f with the transport, and has what it returns take its place,
+	// unless the socket was closed or f fails.
+	Replace(f func(transport net.Conn) (net.Conn, error)) error
 }

@@ -35,6 +35,8 @@ type portableHandle struct {
 	resume  chan struct{} // holds at most one token
 }
 
+func (h *portableHandle) Socket() net.Conn { return h.socket }
+
 func (h *portableHandle) Start(first []byte) {
 	h.engine.reading.Go(func() { h.read(first) })
 }

@@ -87,9 +87,14 @@ type Link struct {
 	owner  Owner
 	socket net.Conn
 	handle engine.Handle
+	prompt engine.Prompt // handle, if it is one
 
 	// Owned by the event in progress.
 	parser ws.Parser
+
+	// held: what is queued waits for the end of the event in progress, or for
+	// Flush. Only with a prompt handle.
+	held atomic.Bool
 
 	received, sent atomic.Int64 // bytes on the wire
 	delivered      atomic.Int64 // messages handed to the socket, whole
@@ -110,9 +115,11 @@ func New(e engine.Engine, socket net.Conn, owner Owner, config Config, first []b
 	if l.parser.MaxFragments = config.MaxFragments; config.MaxFragments == 0 {
 		l.parser.MaxFragments = int(max(ws.DefaultMaxFragments, config.MaxMessage/512))
 	}
-	l.handle = e.Attach(socket, l)
 	l.out.link = l
 	l.out.head = first
+	l.handle = e.Attach(socket, l)
+	l.socket = l.handle.Socket()
+	l.prompt, _ = l.handle.(engine.Prompt)
 	return l
 }
 
@@ -132,8 +139,12 @@ func (l *Link) Delivered() int64 { return l.delivered.Load() }
 // Resume asks the owner again whether it is Ready.
 func (l *Link) Resume() { l.handle.Resume() }
 
-// Readable is an engine's event.
+// Readable is an engine's event. What it has the link send leaves in one write.
 func (l *Link) Readable(b []byte) (n int, ok bool) {
+	if l.prompt != nil {
+		l.held.Store(true)
+		defer l.Flush()
+	}
 	for n < len(b) && !l.closing.Load() {
 		if !l.owner.Ready() {
 			break
@@ -167,6 +178,22 @@ func (l *Link) take(ev ws.Event) {
 		l.owner.Control(ev)
 	case ws.CloseEvent:
 		l.owner.PeerClosed(ev.Code, string(ev.Data))
+	}
+}
+
+// Late is an engine's: the event takes long.
+func (l *Link) Late() {
+	if l.held.Swap(false) {
+		l.prompt.Soon()
+	}
+}
+
+// Flush sends what is queued, if that needs no waiting. It is an engine's event,
+// and for owners that have held it back with Hold.
+func (l *Link) Flush() {
+	if l.prompt != nil {
+		l.held.Store(false)
+		l.out.flush()
 	}
 }
 

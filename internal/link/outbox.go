@@ -28,13 +28,15 @@ var (
 
 // segment is what the socket gets in one write: whole frames.
 type segment struct {
-	bytes []byte
-	open  bool // they end within a message
-	ends  int  // how many messages end in them
+	bytes  []byte // lent, unless shared
+	shared bool   // with other links: not to be changed
+	open   bool   // they end within a message
+	ends   int    // how many messages end in them
 }
 
-// outbox is the queue of a link. While there is something to send, one
-// goroutine sends it, a segment a write; then it ends.
+// outbox is the queue of a link. While there is something to send, one goroutine
+// sends it, a segment a write: with a prompt handle the one that comes along and
+// need not wait; else, and when the socket is full, one that ends with the queue.
 type outbox struct {
 	link *Link
 
@@ -43,12 +45,13 @@ type outbox struct {
 	announce []byte     // goes before last, unless a message was cut off
 	last     []byte     // goes after all else: the close frame
 	queue    []segment
-	between  []byte // frames that wait for the end of the message being queued, at most maxBetween
-	beyond   int    // bytes inserted since the queue was full
-	queued   int    // bytes in queue, and of the segment being written
-	answer   []byte // pongs that wait, at most maxPongs and one
+	one      [1]segment // of queue, which is usually short
+	between  []byte     // frames that wait for the end of the message being queued, at most maxBetween
+	beyond   int        // bytes inserted since the queue was full
+	queued   int        // bytes in queue, and of the segment being written
+	answer   []byte     // pongs that wait, at most maxPongs and one
 	started  bool
-	writing  bool // the goroutine exists
+	writing  bool // somebody does
 	finished bool // nothing more is accepted
 	half     bool // … but reading goes on
 	written  bool // … and was handed to the kernel
@@ -93,10 +96,36 @@ func (o *outbox) accept(size int, first bool) error {
 // segment returns the segment that has room for a frame of n bytes.
 func (o *outbox) segment(n int) *segment {
 	if last := len(o.queue) - 1; last >= 0 && len(o.queue[last].bytes)+n <= segmentSize {
-		return &o.queue[last]
+		seg := &o.queue[last]
+		seg.bytes, seg.shared = grow(seg.bytes, n, seg.shared), false
+		return seg
 	}
-	o.queue = append(o.queue, segment{bytes: make([]byte, 0, n), open: o.open})
+	return o.push(segment{bytes: lend(n), open: o.open})
+}
+
+func (o *outbox) push(seg segment) *segment {
+	if len(o.queue) == 0 {
+		o.queue = o.one[:0]
+	}
+	o.queue = append(o.queue, seg)
 	return &o.queue[len(o.queue)-1]
+}
+
+// pop takes the first segment.
+func (o *outbox) pop() segment {
+	seg := o.queue[0]
+	o.queue[0] = segment{}
+	if o.queue = o.queue[1:]; len(o.queue) == 0 {
+		o.queue = nil
+	}
+	return seg
+}
+
+func (s *segment) giveBack() {
+	if !s.shared {
+		giveBack(s.bytes)
+	}
+	s.bytes = nil
 }
 
 // append queues whole frames that do not touch a message in the middle of which
@@ -210,110 +239,186 @@ func (o *outbox) drop() {
 	held := len(o.between)
 	for _, seg := range o.queue {
 		held += len(seg.bytes)
+		seg.giveBack()
 	}
 	o.queued -= held
 	o.link.config.Budget.Give(held)
 	o.queue, o.between, o.answer, o.open = nil, nil, nil, o.cutOff
 }
 
-// wake starts the goroutine if there is work and none works on it.
+// wake has what is queued sent, unless somebody does so already.
 func (o *outbox) wake() {
-	if o.started && !o.writing && !o.written && (o.finished || o.owes || len(o.queue) > 0 || len(o.answer) > 0 || len(o.head) > 0) {
+	switch l := o.link; {
+	case !o.pending():
+	case l.prompt == nil:
 		o.writing = true
-		o.link.config.Writers.Go(o.write)
+		l.config.Writers.Go(o.write)
+	case o.finished || !l.held.Load(): // an end waits for no event
+		l.prompt.Soon()
 	}
 }
 
-// next takes what the next write sends; nil if there is nothing.
-func (o *outbox) next() (bytes []byte, counted, ends int, err error) {
+// flush sends what is queued with a prompt handle.
+func (o *outbox) flush() {
+	o.mu.Lock()
+	if !o.pending() {
+		o.mu.Unlock()
+		return
+	}
+	o.writing = true
+	o.mu.Unlock()
+	o.write()
+}
+
+// pending reports that there is work and nobody works on it.
+func (o *outbox) pending() bool {
+	return o.started && !o.writing && !o.written && (o.finished || o.owes || len(o.queue) > 0 || len(o.answer) > 0 || len(o.head) > 0)
+}
+
+// written is what one write sends.
+type written struct {
+	bytes   []byte
+	lent    segment // that bytes lie in
+	counted int     // bytes of the queue in it
+	ends    int     // messages that end in it
+	err     error
+	unmade  bool // err is the sealer's
+}
+
+// next takes what the next write sends; ok is false if there is nothing.
+func (o *outbox) next() (w written, ok bool) {
+	if o.failed {
+		return w, false
+	}
+	o.owes = false
 	seals := o.link.config.Seal != nil
 	if len(o.head) > 0 {
-		bytes, o.head = o.head, nil
+		w.bytes, o.head = o.head, nil
 	}
 	if len(o.answer) > 0 {
-		bytes, o.answer = append(bytes, o.answer...), o.answer[:0]
+		w.bytes, o.answer = append(w.bytes, o.answer...), nil
 	}
-	if len(o.queue) == 0 {
-		switch {
-		case o.last == nil && seals && !o.finished && !o.sealErr: // nothing is due behind an end
-			bytes, err = o.due(bytes)
-		case o.last == nil:
-		case seals:
-			bytes = o.sealEnd(bytes)
-		case !o.cutOff:
-			bytes = append(bytes, o.announce...)
-		}
-		if o.last != nil {
-			bytes, o.announce, o.last = append(bytes, o.last...), nil, nil
-		}
-	} else {
-		seg := o.queue[0]
-		o.queue[0] = segment{}
-		o.queue = o.queue[1:]
-		counted, ends, o.cutOff = len(seg.bytes), seg.ends, seg.open
+	if len(o.queue) > 0 {
+		seg := o.pop()
+		w.counted, w.ends, o.cutOff = len(seg.bytes), seg.ends, seg.open
 		switch {
 		case seals:
-			bytes, err = o.seal(bytes, seg.bytes)
-		case bytes == nil:
-			bytes = seg.bytes
+			w.bytes, w.err = o.seal(w.bytes, seg.bytes)
+			seg.giveBack()
+		case w.bytes == nil:
+			w.bytes, w.lent = seg.bytes, seg
 		default:
-			bytes = append(bytes, seg.bytes...)
+			w.bytes = append(w.bytes, seg.bytes...)
+			seg.giveBack()
 		}
+		return w, true
 	}
-	return bytes, counted, ends, err
+	switch {
+	case o.last == nil && seals && !o.finished && !o.sealErr: // nothing is due behind an end
+		w.bytes, w.err = o.due(w.bytes)
+	case o.last == nil:
+	case seals:
+		w.bytes = o.sealEnd(w.bytes)
+	case !o.cutOff:
+		w.bytes = append(w.bytes, o.announce...)
+	}
+	if o.last != nil {
+		w.bytes, o.announce, o.last = append(w.bytes, o.last...), nil, nil
+	}
+	return w, w.bytes != nil || w.err != nil
 }
 
-// write is the goroutine: it ends when there is nothing more to send.
+// write sends until there is nothing more to send.
 func (o *outbox) write() {
-	l := o.link
 	o.mu.Lock()
+	o.send()
+}
+
+// send is called with mu held and unlocks it.
+func (o *outbox) send() {
+	l := o.link
 	for {
-		var bytes []byte
-		var counted, ends int
-		var sealErr error
-		if !o.failed {
-			o.owes = false
-			bytes, counted, ends, sealErr = o.next()
-		}
-		if bytes == nil && sealErr == nil {
+		w, ok := o.next()
+		if !ok {
 			break
 		}
-		if !o.finished {
+		if l.prompt == nil && !o.finished {
 			l.socket.SetWriteDeadline(time.Now().Add(l.config.WriteWait))
 		}
 		o.mu.Unlock()
-		n, err := 0, sealErr
-		if err == nil {
-			n, err = l.socket.Write(bytes)
+		if w.unmade = w.err != nil; !w.unmade && len(w.bytes) > 0 {
+			w.err = l.hand(w.bytes)
 		}
-		l.sent.Add(int64(n))
-		if err == nil {
-			l.delivered.Add(int64(ends))
+		w.lent.giveBack()
+		full := w.err == nil && l.prompt != nil && l.prompt.Full()
+		o.mu.Lock()
+		if full {
+			if !o.finished {
+				l.socket.SetWriteDeadline(time.Now().Add(l.config.WriteWait))
+			}
+			o.mu.Unlock()
+			l.config.Writers.Go(func() { o.await(w) })
+			return
+		}
+		o.wrote(&w)
+	}
+	o.settle()
+}
+
+// await is the goroutine that waits for a full socket and goes on.
+func (o *outbox) await(w written) {
+	w.err = o.link.prompt.Sent()
+	o.mu.Lock()
+	o.wrote(&w)
+	o.send()
+}
+
+// hand gives b to the socket.
+func (l *Link) hand(b []byte) (err error) {
+	n := 0
+	if l.prompt != nil {
+		n, err = l.prompt.Write(b)
+	} else {
+		n, err = l.socket.Write(b)
+	}
+	l.sent.Add(int64(n))
+	return err
+}
+
+// wrote accounts for a write. It is called with mu held, which it may give up for
+// a while.
+func (o *outbox) wrote(w *written) {
+	l := o.link
+	if w.err == nil {
+		l.delivered.Add(int64(w.ends))
+	}
+	o.queued -= w.counted
+	l.config.Budget.Give(w.counted)
+	drained := o.above && o.queued < highWater/2
+	if drained {
+		o.above = false
+		o.makeRoom()
+	}
+	if w.err != nil {
+		o.failed = o.failed || !w.unmade
+		o.sealErr = o.sealErr || w.unmade // the socket still takes a close frame
+		o.drop()
+	}
+	if drained || w.err != nil {
+		o.mu.Unlock()
+		if w.err != nil {
+			o.report(w.err)
+		}
+		if drained {
+			l.owner.Drained()
 		}
 		o.mu.Lock()
-		o.queued -= counted
-		l.config.Budget.Give(counted)
-		drained := o.above && o.queued < highWater/2
-		if drained {
-			o.above = false
-			o.makeRoom()
-		}
-		if err != nil {
-			o.failed = o.failed || sealErr == nil
-			o.sealErr = o.sealErr || sealErr != nil // the socket still takes a close frame
-			o.drop()
-		}
-		if drained || err != nil {
-			o.mu.Unlock()
-			if err != nil {
-				o.report(err)
-			}
-			if drained {
-				l.owner.Drained()
-			}
-			o.mu.Lock()
-		}
 	}
+}
+
+// settle is called with mu held, and unlocks it, when there is nothing to send.
+func (o *outbox) settle() {
+	l := o.link
 	if !o.finished { // there may be more to send later
 		o.writing = false
 		o.mu.Unlock()

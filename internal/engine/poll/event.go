@@ -1,0 +1,233 @@
+//go:build linux
+
+package poll
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/engine"
+)
+
+// The states of a connection: at most one goroutine is in its event.
+const (
+	idle    int32 = iota
+	running       // an event is in progress
+	rerun         // … and another must follow
+	ended         // there are no more
+)
+
+// claim begins an event, unless one is in progress, which then runs once more.
+func (c *conn) claim() bool {
+	for {
+		switch s := c.state.Load(); s {
+		case idle:
+			if c.state.CompareAndSwap(idle, running) {
+				return true
+			}
+		case running:
+			if c.state.CompareAndSwap(running, rerun) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+}
+
+// ready is what the kernel has reported.
+func (c *conn) ready(events uint32) {
+	if events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+		c.hangup.Store(true)
+	}
+	if events&(syscall.EPOLLOUT|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+		c.writable()
+	}
+	if events&^uint32(syscall.EPOLLOUT) != 0 && c.claim() {
+		c.run()
+	}
+}
+
+// kick has an event run on a goroutine of its own.
+func (c *conn) kick() {
+	if c.claim() {
+		c.engine.kicked.Go(c.alone)
+	}
+}
+
+// run is an event. It was claimed.
+func (c *conn) run() {
+	for {
+		c.drained = false
+		more, err := c.feed()
+		switch {
+		case err != nil:
+			c.state.Store(ended)
+			c.kept = nil
+			c.machine.Gone(err)
+			c.engine.fed.Done()
+			return
+		case more: // a goroutine of its own: the others come first
+			c.engine.kicked.Go(c.alone)
+			return
+		case c.state.CompareAndSwap(running, idle):
+			return
+		}
+		c.state.Store(running) // it was rerun
+	}
+}
+
+// alone is run outside the loop, which nobody looks after.
+func (c *conn) alone() {
+	watch := time.AfterFunc(tooLong, func() { c.engine.late(c) })
+	defer watch.Stop()
+	c.run()
+}
+
+// maxEvent is how many bytes a connection may give before the others come, and
+// maxRecord the largest piece that crypto/tls returns.
+const (
+	maxEvent  = 256 << 10
+	maxRecord = 16 << 10
+)
+
+// feed gives the machine what has arrived, until there is no more or it pauses.
+// It returns the error that ends the reading.
+func (c *conn) feed() (more bool, err error) {
+	if len(c.kept) > 0 {
+		if c.kept = c.give(c.kept); len(c.kept) > 0 {
+			return false, nil
+		}
+		c.kept = nil
+	}
+	loan := c.borrow()
+	defer c.giveBack(&loan)
+	in := loan.plain
+	for taken := 0; ; {
+		n, err := loan.fill()
+		taken += n
+		in.used = max(in.used, n)
+		if rest := c.give(in.b[:n]); len(rest) > 0 {
+			c.kept = append([]byte(nil), rest...)
+			return false, nil // what ended the reading ends it again
+		}
+		poison(in.b[:n])
+		switch {
+		case err == errAgain:
+			return false, nil
+		case err != nil:
+			return false, err
+		case taken >= maxEvent:
+			return true, nil
+		}
+	}
+}
+
+// give feeds the machine. It returns what the machine does not take, in a pause.
+func (c *conn) give(b []byte) []byte {
+	for len(b) > 0 {
+		n, ok := c.machine.Readable(b)
+		b = b[n:]
+		if !ok && !c.state.CompareAndSwap(rerun, running) { // else it was resumed meanwhile
+			return b
+		}
+	}
+	return nil
+}
+
+// loan is what one event reads with.
+type loan struct {
+	from  io.Reader // TLS, or the socket itself
+	plain *buffer
+	raw   *buffer // under TLS; nil if it uses its own
+	held  int     // bytes in raw from before
+}
+
+func (c *conn) borrow() loan {
+	l := loan{from: c.socket, plain: plainBuffers.lend()}
+	t, ok := c.socket.(*tls.Conn)
+	c.lent, c.high = 0, 0
+	if ok && c.engine.layout != nil {
+		l.raw = rawBuffers.lend()
+		if l.held = c.engine.layout.lend(t, l.raw.b); l.held < 0 {
+			rawBuffers.giveBack(l.raw)
+			l.raw = nil
+		} else {
+			c.lent = int32(len(l.raw.b))
+		}
+	}
+	return l
+}
+
+func (c *conn) giveBack(l *loan) {
+	plainBuffers.giveBack(l.plain)
+	if l.raw != nil && c.engine.layout.reclaim(c.socket.(*tls.Conn)) { // else it goes with the connection
+		l.raw.used = max(l.held, int(c.high))
+		rawBuffers.giveBack(l.raw)
+	}
+}
+
+// fill reads until nothing more has arrived, or until a record might not fit.
+func (l *loan) fill() (n int, err error) {
+	for len(l.plain.b)-n >= maxRecord && err == nil {
+		var k int
+		k, err = l.from.Read(l.plain.b[n:])
+		n += k
+	}
+	return n, err
+}
+
+// handle is the machine's side of a conn.
+type handle struct{ *conn }
+
+var _ engine.Prompt = handle{}
+
+// Socket is what the machine sets deadlines of, and closes.
+func (h handle) Socket() net.Conn { return h.socket }
+
+// Write hands b to the socket. Its records leave in one write of the kernel.
+func (h handle) Write(b []byte) (int, error) {
+	t, ok := h.socket.(*tls.Conn)
+	if !ok || len(b) <= maxRecord {
+		return h.socket.Write(b)
+	}
+	cork := corkBuffers.lend()
+	h.mu.Lock()
+	h.cork = cork.b[:0]
+	h.mu.Unlock()
+	n, err := t.Write(b)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	records := h.cork
+	h.cork = nil
+	if err == nil {
+		err = h.push(records)
+	}
+	cork.used = min(len(records), len(cork.b))
+	corkBuffers.giveBack(cork)
+	return n, err
+}
+
+// Start begins to read.
+func (c handle) Start(first []byte) {
+	c.engine.fed.Add(1)
+	c.kept = first
+	c.state.Store(running) // it was ended: nothing has come to it before
+	if err := c.loop.add(c.conn); err != nil {
+		c.Close()
+	}
+	c.alone() // crypto/tls may have read more than a record
+}
+
+// Resume ends a pause.
+func (c handle) Resume() { c.kick() }
+
+// Soon has the machine's Flush called.
+func (c handle) Soon() {
+	if !c.soon.Swap(true) {
+		c.loop.later(c.conn)
+	}
+}

@@ -1,0 +1,81 @@
+//go:build linux
+
+package poll
+
+import (
+	"bytes"
+	"crypto/tls"
+	"reflect"
+	"unsafe"
+)
+
+// crypto/tls keeps, for as long as a connection lives, the buffers in which it
+// has read its largest record. The engine lends it a buffer for the time of an
+// event instead. Where those fields are is asked of the type when the program
+// starts; a crypto/tls that has no such fields keeps its own buffers.
+//
+// Only the goroutine of the event touches these fields, as crypto/tls does: it is
+// the only one that reads the connection.
+type layout struct{ raw, input, hand uintptr }
+
+// findLayout looks for the fields by name and type.
+func findLayout(conn reflect.Type) (l layout, ok bool) {
+	buffer, reader := reflect.TypeFor[bytes.Buffer](), reflect.TypeFor[bytes.Reader]()
+	for _, f := range []struct {
+		name   string
+		typ    reflect.Type
+		offset *uintptr
+	}{{"rawInput", buffer, &l.raw}, {"input", reader, &l.input}, {"hand", buffer, &l.hand}} {
+		field, found := conn.FieldByName(f.name)
+		if !found || field.Type != f.typ || len(field.Index) != 1 {
+			return layout{}, false
+		}
+		*f.offset = field.Offset
+	}
+	return l, true
+}
+
+func (l *layout) rawOf(t *tls.Conn) *bytes.Buffer {
+	return (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(t), l.raw))
+}
+
+func (l *layout) inputOf(t *tls.Conn) *bytes.Reader {
+	return (*bytes.Reader)(unsafe.Add(unsafe.Pointer(t), l.input))
+}
+
+func (l *layout) handOf(t *tls.Conn) *bytes.Buffer {
+	return (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(t), l.hand))
+}
+
+// lend has t read into b, behind what it holds of a record already. It returns how
+// much that is.
+func (l *layout) lend(t *tls.Conn, b []byte) int {
+	raw := l.rawOf(t)
+	held := raw.Bytes()
+	n := copy(b, held)
+	if n < len(held) {
+		return -1 // more than a record: never, and then t keeps its own
+	}
+	clear(held)
+	*raw = *bytes.NewBuffer(b[:n])
+	return n
+}
+
+// reclaim takes what was lent back. t keeps a copy of the beginning of a record,
+// if it has one, and nothing else. It reports whether b may be lent again.
+func (l *layout) reclaim(t *tls.Conn) bool {
+	if l.inputOf(t).Len() > 0 {
+		return false // what was read still lies in there
+	}
+	*l.inputOf(t) = bytes.Reader{}
+	raw := l.rawOf(t)
+	if raw.Len() == 0 {
+		*raw = bytes.Buffer{}
+	} else {
+		*raw = *bytes.NewBuffer(bytes.Clone(raw.Bytes()))
+	}
+	if hand := l.handOf(t); hand.Len() == 0 && hand.Cap() > 0 {
+		*hand = bytes.Buffer{}
+	}
+	return true
+}

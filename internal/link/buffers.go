@@ -1,0 +1,62 @@
+package link
+
+import "sync"
+
+// Queued frames lie in lent buffers of a few sizes. A buffer is cleared before it
+// goes back, and at most twice as large as what it was lent for, or 4 KiB: what
+// is queued is bounded by its own size.
+const smallest = 1 << 10 // below that a buffer is not worth lending
+
+var sizes = [...]int{4 << 10, 8 << 10, 16<<10 + 64, segmentSize}
+
+var pools [len(sizes)]sync.Pool
+
+// inspect, of tests, sees every buffer that comes back.
+var inspect func([]byte)
+
+// lend returns an empty buffer with room for n bytes, of at most segmentSize.
+func lend(n int) []byte {
+	if n <= smallest {
+		return make([]byte, 0, n)
+	}
+	for i, size := range sizes {
+		if n > size {
+			continue
+		}
+		if b, ok := pools[i].Get().(*[]byte); ok {
+			return *b
+		}
+		return make([]byte, 0, size)
+	}
+	return make([]byte, 0, n)
+}
+
+// grow returns b with room for n bytes more. If b is shared, it is left alone.
+func grow(b []byte, n int, shared bool) []byte {
+	if !shared && len(b)+n <= cap(b) {
+		return b
+	}
+	room := len(b) + n
+	if room <= smallest {
+		room = min(2*room, smallest)
+	}
+	bigger := append(lend(room), b...)
+	if !shared {
+		giveBack(b)
+	}
+	return bigger
+}
+
+// giveBack takes back what lend returned.
+func giveBack(b []byte) {
+	for i, size := range sizes {
+		if cap(b) == size {
+			clear(b)
+			b = b[:0]
+			if inspect != nil {
+				inspect(b[:size])
+			}
+			pools[i].Put(&b)
+		}
+	}
+}
