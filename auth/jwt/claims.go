@@ -30,10 +30,18 @@ func plain(data []byte) (map[string]any, error) {
 	return m, dec.Decode(&m)
 }
 
-// judge applies the claims rules to a token whose signature verified. The end
-// comes last, so that "expired" is only said of a token that is good otherwise.
-func (v *Verifier) judge(t *parsed, now time.Time) (auth.Identity, error) {
-	var none auth.Identity
+// facts are what a token says, once its signature verified and every rule was
+// applied that time does not change.
+type facts struct {
+	id       auth.Identity // with exp itself as its end; KeyID is set by who verified
+	nbf      time.Time     // zero if there is none
+	signedIn time.Time     // auth_time; zero unless AuthAge is asked for
+}
+
+// read applies to a token whose signature verified the claims rules that time
+// does not change.
+func (v *Verifier) read(t *parsed) (facts, error) {
+	var none facts
 	claims, err := strictjson.Object(t.payload)
 	if err != nil {
 		return none, invalid("payload: %w", err)
@@ -66,36 +74,41 @@ func (v *Verifier) judge(t *parsed, now time.Time) (auth.Identity, error) {
 	if id.Scopes, err = scopes(claims); err != nil {
 		return none, invalid("%w", err)
 	}
-	return v.judgeTime(claims, id, now)
-}
-
-func (v *Verifier) judgeTime(claims map[string]json.RawMessage, id auth.Identity, now time.Time) (auth.Identity, error) {
-	var none auth.Identity
-	var nbf time.Time
-	var err error
-	if id.Expires, err = date(claims, "exp"); err != nil || id.Expires.IsZero() {
+	f := facts{id: id}
+	if f.id.Expires, err = date(claims, "exp"); err != nil || f.id.Expires.IsZero() {
 		return none, invalid("no usable exp")
 	}
-	if nbf, err = date(claims, "nbf"); err != nil {
+	if f.nbf, err = date(claims, "nbf"); err != nil {
 		return none, invalid("%w", err)
 	}
-	if id.IssuedAt, err = date(claims, "iat"); err != nil {
+	if f.id.IssuedAt, err = date(claims, "iat"); err != nil {
 		return none, invalid("%w", err)
 	}
-	if nbf.After(now.Add(leeway)) || id.IssuedAt.After(now.Add(leeway)) {
+	if f.signedIn, err = v.strength(claims); err != nil {
+		return none, invalid("%w", err)
+	}
+	return f, nil
+}
+
+// judge applies the rules of time, at every use of a token. The end comes last,
+// so that "expired" is only said of a token that is good otherwise.
+func (v *Verifier) judge(f facts, now time.Time) (auth.Identity, error) {
+	var none auth.Identity
+	id := f.id
+	if f.nbf.After(now.Add(leeway)) || id.IssuedAt.After(now.Add(leeway)) {
 		return none, invalid("not valid yet")
 	}
 	if left := id.Expires.Sub(now); left > v.config.MaxLifetime {
 		return none, invalid("%s left, more than %s", left, v.config.MaxLifetime)
 	}
-	end, err := v.strength(claims, now)
-	if err != nil {
-		return none, invalid("%w", err)
+	if f.signedIn.After(now.Add(leeway)) {
+		return none, invalid("auth_time is not yet")
 	}
 	if !now.Before(id.Expires) {
 		return none, deny.Because(deny.AuthExpired, fmt.Errorf("jwt: ended %s ago", now.Sub(id.Expires)))
 	}
-	if !end.IsZero() {
+	if !f.signedIn.IsZero() {
+		end := f.signedIn.Add(v.config.AuthAge)
 		if !now.Before(end) {
 			return none, deny.Because(deny.AuthExpired, errors.New("jwt: auth_time is too long ago"))
 		}
@@ -106,28 +119,25 @@ func (v *Verifier) judgeTime(claims map[string]json.RawMessage, id auth.Identity
 	return id, nil
 }
 
-// strength checks how the user signed in. end is when that is too long ago; zero
-// if it does not matter.
-func (v *Verifier) strength(claims map[string]json.RawMessage, now time.Time) (end time.Time, err error) {
+// strength checks how the user signed in, and returns when, if that matters.
+func (v *Verifier) strength(claims map[string]json.RawMessage) (signedIn time.Time, err error) {
 	if len(v.config.ACR) > 0 {
 		if acr, _ := asString(claims["acr"]); !slices.Contains(v.config.ACR, acr) || acr == "" {
-			return end, errors.New("acr is none of those demanded")
+			return signedIn, errors.New("acr is none of those demanded")
 		}
 	}
 	amr, _ := asStrings(claims["amr"])
 	for _, want := range v.config.AMR {
 		if !slices.Contains(amr, want) {
-			return end, fmt.Errorf("amr lacks %q", want)
+			return signedIn, fmt.Errorf("amr lacks %q", want)
 		}
 	}
 	if v.config.AuthAge > 0 {
-		at, err := date(claims, "auth_time")
-		if err != nil || at.IsZero() || at.After(now.Add(leeway)) {
-			return end, errors.New("no usable auth_time")
+		if signedIn, err = date(claims, "auth_time"); err != nil || signedIn.IsZero() {
+			return signedIn, errors.New("no usable auth_time")
 		}
-		return at.Add(v.config.AuthAge), nil
 	}
-	return end, nil
+	return signedIn, nil
 }
 
 // otherKind recognises tokens that are signed by the same keys and are no access

@@ -9,7 +9,9 @@
 // By default ES256, EdDSA, PS256 and RS256 are accepted, by keys of one
 // configured set that never comes from the token; iss, aud, exp and sub are
 // required; exp has no leeway, nbf and iat have 30 seconds. A token is at most
-// 8 KiB and ends within 7 days, since revocations are kept that long.
+// 8 KiB and ends within 7 days, since revocations are kept that long. That a
+// signature verified is remembered, for 16,384 tokens; everything that can
+// change is asked anew.
 //
 // A bearer token is worth as much as the place where it is kept: who steals one
 // is its holder until it ends or is revoked. A token bound to a key (cnf.jkt, RFC
@@ -89,6 +91,13 @@ type Config struct {
 	// the identity then ends when it no longer is. Default: not asked.
 	ACR, AMR []string
 	AuthAge  time.Duration
+
+	// Remember is for how many tokens it is remembered that their signature
+	// verified, so that a client that comes back costs a hash instead. See
+	// [Verifier.Verify] for what is asked again each time. A token takes about
+	// half a KiB, all of them at most a KiB each on average; those used longest
+	// ago go first. Default 16,384; negative: none.
+	Remember int
 }
 
 // Verifier checks tokens of one issuer. Its methods may be called from any
@@ -100,12 +109,13 @@ type Verifier struct {
 	keys    *source // nil with a shared secret
 	secret  []byte
 	hsKeyID string
+	memory  *memory // nil if nothing is remembered
 }
 
 // New returns a verifier, or all mistakes of c joined. It neither fetches keys
 // nor reads files: [Verifier.Refresh] does, as does the first token.
 func New(c Config) (*Verifier, error) {
-	v := &Verifier{config: c}
+	v := &Verifier{config: c, memory: newMemory(c.Remember)}
 	var errs []error
 	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf("jwt: "+format, args...)) }
 
@@ -230,29 +240,61 @@ func (v *Verifier) Authenticate(ctx context.Context, r *http.Request) (auth.Iden
 // or a fault of form are all deny.AuthInvalid: the peer learns nothing about
 // which. Only a token that is good but for its end is deny.AuthExpired. Without
 // a usable key set the answer is deny.AuthUnavailable.
+//
+// Of a token that was good before, signature and claims are remembered, by the
+// SHA-256 of the whole token, until the key set changes or [Verifier.Forget] is
+// called. Asked again each time: whether a key set is trusted and the key is in
+// it, every rule of time, and the proof of a key that the token is bound to.
+// Whether it is revoked is asked by the door, of every identity. A refusal is
+// never remembered, and no verifier sees what another remembers: a token for
+// this audience is examined anew by the gate of the next.
 func (v *Verifier) Verify(ctx context.Context, token string) (auth.Identity, error) {
+	if len(token) > maxToken {
+		return auth.Identity{}, invalid("token has %d bytes, more than %d", len(token), maxToken)
+	}
+	if v.memory == nil {
+		f, err := v.examine(ctx, token)
+		if err != nil {
+			return auth.Identity{}, err
+		}
+		return v.admit(ctx, f)
+	}
+	return v.recall(ctx, token)
+}
+
+// examine verifies the signature of a token and reads it.
+func (v *Verifier) examine(ctx context.Context, token string) (facts, error) {
 	t, err := parse(token)
 	if err != nil {
-		return auth.Identity{}, invalid("%w", err)
+		return facts{}, invalid("%w", err)
 	}
 	if !slices.Contains(v.algs, t.alg) {
-		return auth.Identity{}, invalid("algorithm %q is not accepted", t.alg)
+		return facts{}, invalid("algorithm %q is not accepted", t.alg)
 	}
 	if !slices.Contains(v.types, normalType(t.typ)) {
-		return auth.Identity{}, invalid("type %q is not accepted", t.typ)
+		return facts{}, invalid("type %q is not accepted", t.typ)
 	}
 	keyID, err := v.signedBy(ctx, t)
 	if err != nil {
-		return auth.Identity{}, err
+		return facts{}, err
 	}
-	id, err := v.judge(t, time.Now())
+	f, err := v.read(t)
+	if err != nil {
+		return facts{}, err
+	}
+	f.id.KeyID = keyID
+	return f, nil
+}
+
+// admit asks of every use of a token what time and the attempt have to say.
+func (v *Verifier) admit(ctx context.Context, f facts) (auth.Identity, error) {
+	id, err := v.judge(f, time.Now())
 	if err != nil {
 		return auth.Identity{}, err
 	}
 	if id.Key != "" && id.Key != auth.AttemptFrom(ctx).Key {
 		return auth.Identity{}, invalid("bound to a key (cnf), which was not proven")
 	}
-	id.KeyID = keyID
 	return id, nil
 }
 
@@ -266,7 +308,7 @@ func (v *Verifier) signedBy(ctx context.Context, t *parsed) (string, error) {
 	}
 	candidates, err := v.keys.find(ctx, t.kid, t.alg)
 	if err != nil {
-		return "", deny.Because(deny.AuthUnavailable, fmt.Errorf("jwt: %w", err))
+		return "", unavailable(err)
 	}
 	if len(candidates) == 0 {
 		return "", invalid("no key %.40q for %s in the set", t.kid, t.alg)
@@ -372,4 +414,8 @@ func (v *Verifier) Close() {
 
 func invalid(format string, args ...any) error {
 	return deny.Because(deny.AuthInvalid, fmt.Errorf("jwt: "+format, args...))
+}
+
+func unavailable(err error) error {
+	return deny.Because(deny.AuthUnavailable, fmt.Errorf("jwt: %w", err))
 }

@@ -35,6 +35,9 @@ type key struct {
 	public crypto.PublicKey
 }
 
+// same reports whether k and o verify the same tokens.
+func (k *key) same(o *key) bool { return k.id == o.id && k.kid == o.kid && k.alg == o.alg }
+
 // ParseKeySet reads a JWK set (RFC 7517, section 5) of at most 256 KiB and 100
 // keys. Entries that can't verify signatures here are left out: other types and
 // curves, RSA below 2048 bits, points not on their curve, a use other than

@@ -65,29 +65,15 @@ func (s *source) has(id string) bool {
 	return set != nil && set.has(id)
 }
 
-// find returns the keys to try for a token. It reads the set first if there is
-// none, and again if the kid is not in it.
+// find returns the keys to try for a token. It reads the set again if the kid is
+// not in it.
 func (s *source) find(ctx context.Context, kid, alg string) ([]*key, error) {
-	set := s.current()
-	switch {
-	case s.load == nil:
-		if set == nil {
-			return nil, errNoKeys
-		}
-		return set.find(kid, alg), nil
-	case set == nil:
-		err := s.ask(ctx)
-		if set = s.current(); set == nil {
-			return nil, fmt.Errorf("%w: %w", errNoKeys, err)
-		}
-	case time.Since(*s.successAt.Load()) > refreshAfter && s.idle():
-		_ = s.ask(ctx) // counted as a failure; the old set is still trusted
-		if set = s.current(); set == nil {
-			return nil, errNoKeys
-		}
+	set, err := s.ready(ctx)
+	if err != nil {
+		return nil, err
 	}
 	keys := set.find(kid, alg)
-	if len(keys) > 0 || kid == "" {
+	if len(keys) > 0 || kid == "" || s.load == nil {
 		return keys, nil
 	}
 	_ = s.ask(ctx)
@@ -95,6 +81,27 @@ func (s *source) find(ctx context.Context, kid, alg string) ([]*key, error) {
 		return nil, errNoKeys
 	}
 	return set.find(kid, alg), nil
+}
+
+// ready returns the set in force. It reads the set first if there is none, or if
+// it is old: every token passes here, one that is remembered too.
+func (s *source) ready(ctx context.Context) (*KeySet, error) {
+	set := s.current()
+	switch {
+	case s.load == nil:
+	case set == nil:
+		err := s.ask(ctx)
+		if set = s.current(); set == nil {
+			return nil, fmt.Errorf("%w: %w", errNoKeys, err)
+		}
+	case time.Since(*s.successAt.Load()) > refreshAfter && s.idle():
+		_ = s.ask(ctx) // counted as a failure; the old set is still trusted
+		set = s.current()
+	}
+	if set == nil {
+		return nil, errNoKeys
+	}
+	return set, nil
 }
 
 // idle reports whether a fetch may begin now: the callers that need none do not
@@ -203,8 +210,7 @@ func (s *source) put(set *KeySet) []func() {
 		old = &KeySet{}
 	}
 	left := slices.ContainsFunc(old.keys, func(k *key) bool { return !set.has(k.id) })
-	came := slices.ContainsFunc(set.keys, func(k *key) bool { return !old.has(k.id) })
-	if left || came {
+	if !slices.EqualFunc(old.keys, set.keys, (*key).same) {
 		s.generation.Add(1)
 	}
 	if !left {
