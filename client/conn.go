@@ -13,6 +13,7 @@ import (
 	"github.com/sallyport/sallyport/internal/engine"
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/seal"
 )
 
 // closeWait bounds how long Close waits for the door to count what was sent.
@@ -26,10 +27,11 @@ type Conn struct {
 	plan     *plan
 	socket   net.Conn
 	link     *link.Link
-	protocol string // the application's
-	speaks   bool   // sallyport.v1
-	inbox    *inbox // shared by the connections of a Client
-	changed  func() // tells a Client to look; never blocks
+	protocol string  // the application's
+	speaks   bool    // sallyport.v1
+	sealed   *sealed // nil if it is not
+	inbox    *inbox  // shared by the connections of a Client
+	changed  func()  // tells a Client to look; never blocks
 	base     time.Time
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -63,16 +65,15 @@ type Conn struct {
 	probing   bool          // a probe waits for room in the queue
 }
 
-// newConn begins to feed on an upgraded socket. early are the bytes that came
-// behind the 101.
-func newConn(p *plan, socket net.Conn, token string, early []byte, in *inbox, changed func()) *Conn {
+// newConn begins to feed on a socket that was won.
+func newConn(p *plan, w *won, in *inbox, changed func()) *Conn {
 	c := &Conn{
-		plan: p, socket: socket, inbox: in, changed: changed, base: time.Now(),
+		plan: p, socket: w.socket, sealed: w.sealed, inbox: in, changed: changed, base: time.Now(),
 		released: make(chan struct{}), turn: make(chan struct{}, 1),
 	}
 	greeted := make(chan struct{})
 	c.greeted, c.greet = greeted, sync.OnceFunc(func() { close(greeted) })
-	c.speaks, c.protocol = selected(token)
+	c.speaks, c.protocol = selected(w.token)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.pulse, c.renewal.backoff = newPulse(0), p.Backoff
 	config := link.Config{Role: ws.Client, MaxMessage: p.MaxMessage, WriteWait: p.WriteWait, Writers: &c.helpers}
@@ -80,8 +81,11 @@ func newConn(p *plan, socket net.Conn, token string, early []byte, in *inbox, ch
 		config.Marks = marks
 		config.MaxMessage = max(p.MaxMessage, maxControl) + 1
 	}
+	if c.sealed != nil {
+		config.MaxMessage, config.Seal = seal.MaxRecord, c.sealed
+	}
 	c.heard.Store(int64(c.now()))
-	c.link = link.New(&c.engine, socket, owner{c}, config, nil)
+	c.link = link.New(&c.engine, w.socket, owner{c}, config, nil)
 	c.mu.Lock()
 	if !c.speaks {
 		c.greet()
@@ -89,7 +93,7 @@ func newConn(p *plan, socket net.Conn, token string, early []byte, in *inbox, ch
 	}
 	c.watch()
 	c.mu.Unlock()
-	c.link.Start(early)
+	c.link.Start(w.early)
 	return c
 }
 
@@ -101,6 +105,10 @@ func (c *Conn) Protocol() string { return c.protocol }
 
 // Speaks reports whether the connection speaks sallyport.v1.
 func (c *Conn) Speaks() bool { return c.speaks }
+
+// Sealed reports whether the connection is sealed above TLS: if [Options.Seal]
+// was given.
+func (c *Conn) Sealed() bool { return c.sealed != nil }
 
 // Limits are what the door told when the connection began; zero without
 // sallyport.v1.
@@ -226,7 +234,7 @@ func (c *Conn) offer(m Message) (wait time.Duration, err error) {
 		c.askBeat(now, true)
 		return askAgain, errBusy
 	}
-	if wait := c.pace.spend(now, len(m.Data)); wait > 0 {
+	if wait := c.pace.spend(now, c.records(m), len(m.Data)); wait > 0 {
 		return wait, errBusy
 	}
 	if err := c.link.Send(ws.Opcode(m.Kind), m.Data); err != nil {
@@ -238,6 +246,14 @@ func (c *Conn) offer(m Message) (wait time.Duration, err error) {
 		c.askBeat(now, false)
 	}
 	return 0, nil
+}
+
+// records is as how many messages the door counts m.
+func (c *Conn) records(m Message) int {
+	if c.sealed == nil {
+		return 1
+	}
+	return (1 + len(m.Data) + seal.MaxData - 1) / seal.MaxData
 }
 
 // askBeat asks the door how much it got. It is called with mu held.
@@ -254,7 +270,7 @@ var probeMessage = map[string]string{"t": "probe"}
 func (c *Conn) sayProbe() {
 	err := c.link.SendFrames(controlFrame(probeMessage))
 	if c.probing = errors.Is(err, link.ErrFull); !c.probing {
-		c.pace.charge(0)
+		c.pace.charge()
 	}
 }
 

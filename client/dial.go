@@ -7,18 +7,21 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/seal"
 )
 
 // Dial opens one connection to a wss URL and, if sallyport.v1 is spoken, waits
 // for the server's hello. ctx is for that alone. o may be nil.
 //
 // The error wraps a [*RefusedError] if the server said no, by an HTTP status or
-// by closing at once; [ErrUnauthenticated] if there is no credential; else the
-// error of the network, of TLS, or of a handshake that was no WebSocket's.
+// by closing at once; a [*seal.Error] if there is no seal with a server that is
+// pinned; [ErrUnauthenticated] if there is no credential; else the error of the
+// network, of TLS, or of a handshake that was no WebSocket's.
 func Dial(ctx context.Context, url string, o *Options) (*Conn, error) {
 	if o == nil {
 		o = &Options{}
@@ -39,7 +42,7 @@ func (p *plan) connect(ctx context.Context, why Why, in *inbox, changed func()) 
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("client: connect to %s: %w", p.shown, err)
+		return nil, fmt.Errorf("client: connect to %s: %w", p.place, err)
 	}
 	return c, nil
 }
@@ -49,21 +52,15 @@ func (p *plan) open(ctx context.Context, why Why, in *inbox, changed func()) (*C
 	if err != nil {
 		return nil, err
 	}
-	below, err := p.NetDial(ctx, "tcp", p.address)
+	w, err := p.win(ctx, cred, false)
+	if keysChanged(err) { // the credential has not left yet
+		w, err = p.win(ctx, cred, true)
+	}
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { link.Abort(below) })
-	socket, token, early, err := p.upgrade(ctx, below, cred)
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		link.Abort(below)
-		return nil, err
-	}
-	atOnce := closesAtOnce(early)
-	c := newConn(p, socket, token, early, in, changed)
+	atOnce := w.sealed == nil && closesAtOnce(w.early)
+	c := newConn(p, w, in, changed)
 	greeted := c.greeted
 	if atOnce {
 		greeted = c.ctx.Done() // which is about to come
@@ -86,6 +83,58 @@ func (p *plan) open(ctx context.Context, why Why, in *inbox, changed func()) (*C
 	return c, nil
 }
 
+// won is a socket after all handshakes, of TLS, of the WebSocket and of the seal.
+type won struct {
+	socket net.Conn // never nil
+	token  string   // the subprotocol that was selected
+	sealed *sealed  // nil without a Seal
+	early  []byte   // what came behind the handshakes
+}
+
+// win makes a socket. fresh: with sealing keys that are not from a list that was
+// fetched before.
+func (p *plan) win(ctx context.Context, cred credential, fresh bool) (*won, error) {
+	a, err := p.prepare(ctx, fresh)
+	if err != nil {
+		return nil, err
+	}
+	below, err := p.NetDial(ctx, "tcp", p.address)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { link.Abort(below) })
+	w := &won{socket: below}
+	err = w.upgrade(ctx, p, cred)
+	if a != nil {
+		if err == nil {
+			err = a.agree(w, cred)
+		}
+		err = outside(err)
+		a.client.Erase()
+	}
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		w.giveBack(err)
+		return nil, err
+	}
+	return w, nil
+}
+
+// giveBack ends a socket on which no connection began. A door with which there is
+// no seal is told so.
+func (w *won) giveBack(err error) {
+	if w.sealed != nil {
+		w.sealed.session.Erase()
+	}
+	if fault, ok := errors.AsType[*seal.Error](err); ok {
+		link.Farewell(w.socket, ws.AppendClose(nil, ws.Client, CodeSeal, string(fault.Fault)))
+		return
+	}
+	link.Abort(w.socket)
+}
+
 // welcome reports a connection that was refused or broken before it began. One
 // that ended after its hello is a connection: there may be messages.
 func (c *Conn) welcome() error {
@@ -96,10 +145,16 @@ func (c *Conn) welcome() error {
 	switch {
 	case e == nil, c.speaks && began, !c.speaks && e.Door == "":
 		return nil
-	case e.Door != "":
-		return &RefusedError{Status: http.StatusSwitchingProtocols, Reason: e.Reason, Code: e.Door, RetryAfter: e.RetryAfter, Close: e}
 	}
-	return e
+	return e.refusal()
+}
+
+// refusal is the end of a connection before it began.
+func (e *CloseError) refusal() error {
+	if e.Door == "" {
+		return e
+	}
+	return &RefusedError{Status: http.StatusSwitchingProtocols, Reason: e.Reason, Code: e.Door, RetryAfter: e.RetryAfter, Close: e}
 }
 
 // closesAtOnce reports whether the first frame is a close frame: a refusal leaves
@@ -110,43 +165,57 @@ func closesAtOnce(early []byte) bool {
 	return err == nil && ev.Kind == ws.CloseEvent
 }
 
-// upgrade performs TLS and the handshake. The socket that it returns is never nil.
-func (p *plan) upgrade(ctx context.Context, socket net.Conn, cred credential) (_ net.Conn, token string, early []byte, err error) {
-	offered := p.offer
-	if cred.ticket != "" {
-		offered = append([]string{cred.ticket}, offered...)
+// upgrade performs TLS and the handshake of the WebSocket.
+func (w *won) upgrade(ctx context.Context, p *plan, cred credential) error {
+	offered, header := p.shown(cred)
+	key := ws.NewKey()
+	request, err := ws.AppendRequest(nil, http.MethodGet, p.target, p.host, key, offered, header)
+	if err != nil {
+		return err
 	}
-	header := p.Header
-	if cred.token != "" {
+	if p.TLS != nil {
+		secure := tls.Client(w.socket, p.TLS)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return fmt.Errorf("tls: %w", err)
+		}
+		w.socket = secure
+	}
+	if _, err := w.socket.Write(request); err != nil {
+		return fmt.Errorf("write the handshake: %w", err)
+	}
+	answer, early, err := readAnswer(w.socket)
+	if err != nil {
+		return err
+	}
+	if p.seal != nil {
+		if err := seal.CheckSelected(offered, strings.Join(answer.Header["Sec-Websocket-Protocol"], ", ")); err != nil {
+			return err
+		}
+	}
+	if w.token, err = ws.CheckResponse(answer, key, offered); err != nil {
+		return err
+	}
+	if w.token != "" && w.token == cred.ticket {
+		return errors.New("the server selected the ticket as subprotocol")
+	}
+	w.early = early
+	return nil
+}
+
+// shown is what the handshake of the WebSocket shows: the subprotocols and the
+// header, with the credential unless there is a seal for it.
+func (p *plan) shown(cred credential) (offered []string, header http.Header) {
+	switch {
+	case p.seal != nil:
+		return p.offer, p.seal.header
+	case cred.ticket != "":
+		return append([]string{cred.ticket}, p.offer...), p.Header
+	case cred.token != "":
 		if header = p.Header.Clone(); header == nil {
 			header = http.Header{}
 		}
 		header.Set("Authorization", "Bearer "+cred.token)
+		return p.offer, header
 	}
-	key := ws.NewKey()
-	request, err := ws.AppendRequest(nil, http.MethodGet, p.target, p.host, key, offered, header)
-	if err != nil {
-		return socket, "", nil, err
-	}
-	if p.TLS != nil {
-		secure := tls.Client(socket, p.TLS)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			return socket, "", nil, fmt.Errorf("tls: %w", err)
-		}
-		socket = secure
-	}
-	if _, err := socket.Write(request); err != nil {
-		return socket, "", nil, fmt.Errorf("write the handshake: %w", err)
-	}
-	answer, early, err := readAnswer(socket)
-	if err != nil {
-		return socket, "", nil, err
-	}
-	if token, err = ws.CheckResponse(answer, key, offered); err != nil {
-		return socket, "", nil, err
-	}
-	if token != "" && token == cred.ticket {
-		return socket, "", nil, errors.New("the server selected the ticket as subprotocol")
-	}
-	return socket, token, early, nil
+	return p.offer, p.Header
 }

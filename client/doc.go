@@ -23,7 +23,8 @@
 //	}
 //
 // [Dial] makes one connection that never reconnects, [New] a client that does,
-// and [NetConn] shows a connection as a net.Conn. Over sallyport.v1
+// and [NetConn] shows a connection as a net.Conn. With a [Seal] each of them is
+// sealed above TLS, to the server that the program has pinned. Over sallyport.v1
 // (spec/protocol.md) a client learns the limits in force and keeps to them, sees
 // a server die within its heartbeat, renews its credential without a new
 // connection, moves before a restart, and knows how much has arrived. With
@@ -31,7 +32,7 @@
 // ordinary WebSocket (RFC 6455) with pings of its own.
 //
 // What it stops: plaintext and servers that TLS cannot verify, unless told by
-// name; tickets in URLs and logs; storms of clients that come back together (full
+// name; with a Seal, everybody who ends TLS in between; tickets in URLs and logs; storms of clients that come back together (full
 // jitter, 500 ms to 30 s); hammering by a client that is refused (the table of
 // reasons in package deny decides); memory without bounds: queues, buffers,
 // messages and heads have limits that [Options] lists. Times of a server are

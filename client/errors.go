@@ -37,6 +37,7 @@ const (
 	CodeTimeout    = 4901 // no hello in time
 	CodeSuperseded = 4903 // another connection took over
 	CodeProtocol   = 4904 // the peer broke the protocol
+	CodeSeal       = 4905 // the seal was not agreed on, or broke; the text is the code of the fault
 )
 
 // RefusedError says that a server did not let a connection, or a request for a
@@ -124,7 +125,8 @@ type CloseError struct {
 	// speaks sallyport.v1 can tell; on others it is empty.
 	Unknown []Message
 
-	// Err is the cause, if there is more to say.
+	// Err is the cause, if there is more to say: of a sealed connection that ended
+	// without a word that is certainly the server's, a [*seal.Error].
 	Err error
 }
 

@@ -99,7 +99,7 @@ func (c *Conn) renew(why Why) {
 			message["token"] = cred.token
 		}
 		if err = c.link.SendFrames(controlFrame(message)); err == nil {
-			c.pace.charge(0)
+			c.pace.charge()
 			return // the answer, or the lack of one, ends it
 		}
 	}

@@ -337,10 +337,10 @@ func TestPace(t *testing.T) {
 	}, func(v *visitor) { v.welcome(`,"messages_per_second":50,"bytes_per_second":262144`); v.serve(nil) })
 
 	p := newPace(Limits{BytesPerSecond: 1000})
-	if wait := p.spend(0, 5000); wait != 0 {
+	if wait := p.spend(0, 1, 5000); wait != 0 {
 		t.Errorf("a large message waits %s for a full bucket", wait)
 	}
-	if wait := p.spend(0, 1); wait < 5*time.Second || wait > 6*time.Second {
+	if wait := p.spend(0, 1, 1); wait < 5*time.Second || wait > 6*time.Second {
 		t.Errorf("the next waits %s", wait)
 	}
 }

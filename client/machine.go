@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/deny"
+	"github.com/sallyport/sallyport/seal"
 )
 
 // Times of the machine.
@@ -14,6 +15,10 @@ const (
 	lookEvery  = 5 * time.Second  // at the clocks, while a connection is wanted
 	drainFirst = 5 * time.Second  // the first wait after a restart is random within this
 )
+
+// maxStrikes is how many attempts in a row may end with somebody who is not the
+// server that is pinned: about two minutes, with the default Backoff.
+const maxStrikes = 10
 
 // machine decides for a Client when to connect, to move and to stop. It knows no
 // clock, no network and no randomness: whoever feeds it tells the time since the
@@ -41,6 +46,7 @@ type machine struct {
 	moving    bool
 	why       Why
 	fails     int           // attempts since the last stable connection
+	strikes   int           // … in a row that met another server than the one pinned
 	rejected  bool          // the one retry at once after a rejection is spent
 	failing   time.Duration // since when there is no stable connection
 }
@@ -71,6 +77,7 @@ type verdict struct {
 	after time.Duration // at least, until the next attempt
 	drain bool          // the server restarts: everybody comes back at once
 	login bool          // there is no credential
+	other bool          // who answered is not the server that is pinned
 	err   error
 }
 
@@ -79,12 +86,18 @@ func judge(err error, retry func(*CloseError) bool) verdict {
 	v := verdict{do: deny.Later, err: err}
 	end, isEnd := errors.AsType[*CloseError](err)
 	refused, isRefused := errors.AsType[*RefusedError](err)
+	_, isHearsay := errors.AsType[*hearsay](err)
+	v.other = notPinned(err)
 	switch {
 	case errors.Is(err, ErrUnauthenticated):
 		v.do, v.login = deny.Never, true
+	case isHearsay: // whatever it says
 	case isRefused:
 		v.do, v.after, v.drain = refused.client(), refused.RetryAfter, refused.Reason == deny.Drain
 	case isEnd && end.Local: // given up by ourselves
+		if fault := byCode[end.Text]; end.Code == CodeSeal && fault != 0 {
+			v.do = fault.Client()
+		}
 	case isEnd:
 		ours := false
 		if v.do, ours = end.Client(); !ours {
@@ -98,6 +111,17 @@ func judge(err error, retry func(*CloseError) bool) verdict {
 	return v
 }
 
+// notPinned reports whether an attempt failed because somebody answered who is not
+// the server that is pinned, or not as it should be: that may be a place in
+// between which one leaves, or a mistake that stays.
+func notPinned(err error) bool {
+	fault, ok := errors.AsType[*seal.Error](err)
+	if _, nobody := errors.AsType[unjudged](err); !ok || nobody {
+		return false
+	}
+	return fault.Fault == seal.FaultPin || fault.Fault == seal.FaultDocument || fault.Fault == seal.FaultUnsealed
+}
+
 func newMachine(b Backoff, hasSource bool, draw func() float64) *machine {
 	return &machine{backoff: b, hasSource: hasSource, draw: draw, state: State{Status: Idle}}
 }
@@ -109,7 +133,7 @@ func (m *machine) connect(now time.Duration) []effect {
 		return nil
 	}
 	if !m.wanted {
-		m.wanted, m.why, m.failing, m.fails, m.rejected = true, Connecting, now, 0, false
+		m.wanted, m.why, m.failing, m.fails, m.strikes, m.rejected = true, Connecting, now, 0, 0, false
 	}
 	if m.current == 0 && (m.trying == 0 || m.void) {
 		m.retryAt = max(now, m.notBefore)
@@ -166,7 +190,7 @@ func (m *machine) succeeded(now time.Duration, gen uint64) []effect {
 		effects = append(effects, effect{do: doRetire, gen: m.current})
 	}
 	m.settled(gen)
-	m.current, m.opened = gen, now
+	m.current, m.opened, m.strikes = gen, now, 0
 	m.retryAt, m.notBefore, m.moveAt, m.moving, m.why = 0, 0, 0, false, Reconnecting
 	return append(effects, m.look(now)...)
 }
@@ -181,6 +205,9 @@ func (m *machine) settled(gen uint64) {
 func (m *machine) failed(now time.Duration, gen uint64, v verdict) []effect {
 	useless := gen != m.trying || m.void
 	m.settled(gen)
+	if !useless {
+		v = m.strike(v)
+	}
 	switch {
 	case useless || m.closed:
 	case m.current != 0 && v.do != deny.Later: // the old connection is still good: let it end by itself
@@ -189,6 +216,19 @@ func (m *machine) failed(now time.Duration, gen uint64, v verdict) []effect {
 		m.plan(now, v)
 	}
 	return m.look(now)
+}
+
+// strike counts attempts that met another server than the one pinned. What only
+// time or a journey could change is not tried without end.
+func (m *machine) strike(v verdict) verdict {
+	if !v.other {
+		m.strikes = 0
+		return v
+	}
+	if m.strikes++; m.strikes >= maxStrikes {
+		m.strikes, v.do = 0, deny.Never
+	}
+	return v
 }
 
 // ended: connection gen is over.

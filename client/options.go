@@ -64,6 +64,12 @@ type Options struct {
 	// credential included.
 	DangerouslyAllowPlaintext string
 
+	// Seal seals the connection above TLS, for a server whose pins the program
+	// has. Tickets and tokens then travel inside the seal, of Protocols the server
+	// can select the first alone, and of Header the handshake is without
+	// Authorization and Cookie: those go to TicketURL. nil: as TLS makes it.
+	Seal *Seal
+
 	// MaxMessage is the largest message accepted from the server, in bytes; a
 	// bigger one ends the connection with 1009. Default 16 MiB, maximum 1 GiB.
 	MaxMessage int64
@@ -125,24 +131,26 @@ type Queue struct {
 // more.
 type plan struct {
 	Options
-	shown   string // the URL without its query
+	place   string // the URL without its query
 	address string // to dial
 	host    string
 	target  string // path and query
 	offer   []string
+	seal    *sealPlan // nil without a Seal
 }
 
 // newPlan reports all mistakes at once.
 func newPlan(raw string, o Options) (*plan, error) {
 	p := &plan{Options: o}
 	p.Header = o.Header.Clone()
-	errs := []error{p.setURL(raw), p.setTLS()}
+	u, err := p.setURL(raw)
+	errs := []error{err, p.setTLS()}
 	errs = append(errs, p.setLimits()...)
-	var err error
-	if p.offer, err = offer(o.Protocols, o.Plain); err != nil {
+	if p.offer, err = offer(o.Protocols, o.Plain, o.Seal != nil); err != nil {
 		errs = append(errs, err)
 	}
 	errs = append(errs, p.setCredentials()...)
+	errs = append(errs, p.setSeal(u)...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
@@ -153,10 +161,10 @@ func newPlan(raw string, o Options) (*plan, error) {
 }
 
 // setURL takes a URL apart. Errors do not repeat it: its query may hold anything.
-func (p *plan) setURL(raw string) error {
+func (p *plan) setURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || u.Opaque != "" {
-		return errors.New("the URL must be wss://host/path")
+		return nil, errors.New("the URL must be wss://host/path")
 	}
 	port := "443"
 	switch {
@@ -164,15 +172,15 @@ func (p *plan) setURL(raw string) error {
 	case u.Scheme == "ws" && p.DangerouslyAllowPlaintext != "":
 		port = "80"
 	case u.Scheme == "ws":
-		return errors.New("ws:// is not protected: use wss://, or give a reason in DangerouslyAllowPlaintext")
+		return nil, errors.New("ws:// is not protected: use wss://, or give a reason in DangerouslyAllowPlaintext")
 	default:
-		return fmt.Errorf("the URL's scheme must be wss, not %.16q", u.Scheme)
+		return nil, fmt.Errorf("the URL's scheme must be wss, not %.16q", u.Scheme)
 	}
 	switch {
 	case u.User != nil:
-		return errors.New("the URL must not hold a user or password: use Token")
+		return nil, errors.New("the URL must not hold a user or password: use Token")
 	case u.Fragment != "" || strings.Contains(raw, "#"):
-		return errors.New("the URL must not have a fragment")
+		return nil, errors.New("the URL must not have a fragment")
 	}
 	if u.Port() != "" {
 		port = u.Port()
@@ -181,7 +189,7 @@ func (p *plan) setURL(raw string) error {
 	if path == "" {
 		path = "/"
 	}
-	p.shown = u.Scheme + "://" + u.Host + path
+	p.place = u.Scheme + "://" + u.Host + path
 	p.address, p.host, p.target = net.JoinHostPort(u.Hostname(), port), u.Host, path
 	if p.Gate == "" {
 		p.Gate = path
@@ -191,7 +199,7 @@ func (p *plan) setURL(raw string) error {
 	}
 	if u.Scheme == "ws" {
 		p.TLS = nil
-		return nil
+		return u, nil
 	}
 	if p.TLS == nil {
 		p.TLS = &tls.Config{}
@@ -200,7 +208,7 @@ func (p *plan) setURL(raw string) error {
 	if p.TLS.ServerName == "" {
 		p.TLS.ServerName = u.Hostname()
 	}
-	return nil
+	return u, nil
 }
 
 // setTLS completes the configuration; nil is plaintext that was asked for.
@@ -270,12 +278,8 @@ func (p *plan) setCredentials() (errs []error) {
 	if p.TicketURL == "" {
 		return errs
 	}
-	u, err := url.Parse(p.TicketURL)
-	switch {
-	case err != nil || u.Host == "" || u.User != nil:
-		errs = append(errs, errors.New("TicketURL must be https://host/path"))
-	case u.Scheme != "https" && (u.Scheme != "http" || p.DangerouslyAllowPlaintext == ""):
-		errs = append(errs, errors.New("TicketURL must be https"))
+	if err := p.checkEndpoint("TicketURL", p.TicketURL); err != nil {
+		errs = append(errs, err)
 	}
 	if p.HTTPClient != nil {
 		return errs
@@ -289,4 +293,16 @@ func (p *plan) setCredentials() (errs []error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return errs
+}
+
+// checkEndpoint wants an https URL. Errors do not repeat it.
+func (p *plan) checkEndpoint(name, raw string) error {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil:
+		return fmt.Errorf("%s must be https://host/path", name)
+	case u.Scheme != "https" && (u.Scheme != "http" || p.DangerouslyAllowPlaintext == ""):
+		return fmt.Errorf("%s must be https", name)
+	}
+	return nil
 }

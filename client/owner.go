@@ -10,6 +10,7 @@ import (
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/seal"
 )
 
 // owner is a connection as the owner of its link: what it does when bytes arrive.
@@ -53,6 +54,9 @@ func (c owner) mayRead() bool {
 
 func (c owner) Data(ev ws.Event) {
 	c.Arrived(0, false) // before anybody asks how long it was silent
+	if c.sealed != nil && !c.unseal(&ev) {
+		return
+	}
 	if ev.First {
 		c.in.mark, c.in.data = markNone, nil
 	}
@@ -202,11 +206,26 @@ func (c owner) begin(now time.Duration, hello Limits) {
 // Control counts for nothing: the link has answered.
 func (c owner) Control(ws.Event) {}
 
-// Arrived is a sign of life.
-func (c owner) Arrived(int, bool) { c.heard.Store(int64(c.now())) }
+// Arrived is a sign of life; under a seal, anybody can make one.
+func (c owner) Arrived(int, bool) {
+	if c.sealed == nil {
+		c.heard.Store(int64(c.now()))
+	}
+}
 
-// PeerClosed answers the server's goodbye, or takes its answer to ours.
+// PeerClosed takes the server's goodbye. Under a seal that has come inside, or
+// the connection was cut.
 func (c owner) PeerClosed(code uint16, text string) {
+	if c.sealed == nil {
+		c.said(code, text)
+		return
+	}
+	c.lost(closedOutside(code, text))
+	c.link.Close(CodeSeal, string(seal.FaultTruncated))
+}
+
+// said answers the server's goodbye, or takes its answer to ours.
+func (c owner) said(code uint16, text string) {
 	c.mu.Lock()
 	announced := c.announced
 	c.mu.Unlock()
@@ -220,12 +239,29 @@ func (c owner) PeerClosed(code uint16, text string) {
 // Failed ends the connection: the server broke a rule, or is gone.
 func (c owner) Failed(err error) {
 	if _, ok := errors.AsType[*ws.Error](err); ok {
+		if c.sealed != nil { // whoever is between can break frames
+			c.breach(&seal.Error{Fault: seal.FaultBroken, Cause: err})
+			return
+		}
 		c.fault(err)
+		return
+	}
+	if _, ok := errors.AsType[*seal.Error](err); ok { // of a record that could not be made
+		c.breach(err)
 		return
 	}
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the socket ended without a close frame")
 	}
+	if c.sealed != nil {
+		err = truncated(err)
+	}
+	c.lost(err)
+	c.link.Reset()
+}
+
+// lost notes an end without a goodbye.
+func (c owner) lost(err error) {
 	c.mu.Lock()
 	announced := c.announced
 	c.mu.Unlock()
@@ -237,7 +273,6 @@ func (c owner) Failed(err error) {
 	e := closedBy(1006, "", announced)
 	e.Err = err
 	c.finish(e)
-	c.link.Reset()
 }
 
 // Drained lets those go on who wait for room.
@@ -252,6 +287,9 @@ func (c owner) Drained() {
 
 // Released says that the socket is closed.
 func (c owner) Released() {
+	if c.sealed != nil {
+		c.sealed.session.Erase()
+	}
 	close(c.released)
 	c.notify()
 }

@@ -18,19 +18,18 @@ func newPace(l Limits) pace {
 	}
 }
 
-// spend takes one message of so many bytes, or says how long to wait for it.
-func (p *pace) spend(now time.Duration, bytes int) (wait time.Duration) {
-	if wait = max(p.messages.wait(now, 1), p.bytes.wait(now, float64(bytes))); wait == 0 {
-		p.charge(bytes)
+// spend takes one message of so many bytes, which the door counts as so many, or
+// says how long to wait for it.
+func (p *pace) spend(now time.Duration, messages, bytes int) (wait time.Duration) {
+	if wait = max(p.messages.wait(now, float64(messages)), p.bytes.wait(now, float64(bytes))); wait == 0 {
+		p.messages.level -= float64(messages)
+		p.bytes.level -= float64(bytes)
 	}
 	return wait
 }
 
-// charge takes without asking: control messages do not wait.
-func (p *pace) charge(bytes int) {
-	p.messages.level--
-	p.bytes.level -= float64(bytes)
-}
+// charge takes a control message without asking: they do not wait.
+func (p *pace) charge() { p.messages.level-- }
 
 // bucket is a token bucket; rate 0 is no limit.
 type bucket struct {

@@ -41,7 +41,7 @@ func TestOffer(t *testing.T) {
 	vectors(t, "selection.json", &file)
 	for _, v := range file.Clients {
 		t.Run(v.Name, func(t *testing.T) {
-			got, err := offer(v.Apps, false)
+			got, err := offer(v.Apps, false, false)
 			if v.Error != "" {
 				if err == nil {
 					t.Errorf("got %q, want an error", got)

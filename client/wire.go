@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/internal/strictjson"
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/seal"
 )
 
 // The control channel sallyport.v1 (spec/protocol.md) from the client's side.
@@ -26,7 +27,8 @@ const (
 var marks = &link.Marks{App: []byte{markApp}}
 
 // offer is what a client puts into Sec-WebSocket-Protocol besides its ticket.
-func offer(apps []string, plain bool) ([]string, error) {
+// Sealed, it is nothing else.
+func offer(apps []string, plain, sealed bool) ([]string, error) {
 	var list []string
 	for i, app := range apps {
 		switch {
@@ -36,6 +38,8 @@ func offer(apps []string, plain bool) ([]string, error) {
 			return nil, fmt.Errorf("protocol %q is not a token", app)
 		case contains(apps[:i], app):
 			return nil, fmt.Errorf("protocol %q is listed twice", app)
+		case sealed:
+			list = append(list, seal.SealToken(app))
 		case plain:
 			list = append(list, app)
 		default:
@@ -43,6 +47,9 @@ func offer(apps []string, plain bool) ([]string, error) {
 		}
 	}
 	switch {
+	case sealed && len(list) > 0:
+	case sealed:
+		list = append(list, seal.SealToken(""))
 	case !plain:
 		list = append(list, channel)
 	case len(list) == 0:
@@ -68,6 +75,10 @@ func noToken(c rune) bool {
 // selected splits what a server selected: whether the channel is spoken, and the
 // application's subprotocol.
 func selected(token string) (speaks bool, app string) {
+	if seal.IsSealToken(token) {
+		app, _ = strings.CutPrefix(token, seal.SealToken(""))
+		return true, strings.TrimPrefix(app, "~")
+	}
 	app, speaks = strings.CutPrefix(token, channel+"~")
 	switch {
 	case speaks:
