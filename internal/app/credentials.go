@@ -140,6 +140,11 @@ func (b bearers) Kind() auth.Kind { return auth.Bearer }
 
 func (b bearers) Authenticate(ctx context.Context, r *http.Request) (auth.Identity, error) {
 	token, _ := auth.BearerFrom(r)
+	for _, v := range []*jwt.Verifier{b.own, b.foreign} {
+		if v.Remembers(token) { // its issuer was read once
+			return v.Authenticate(ctx, r)
+		}
+	}
 	if _, claims, err := jwt.InspectUnverified(token); err == nil && claims["iss"] == b.own.Issuer() {
 		return b.own.Authenticate(ctx, r)
 	}

@@ -88,6 +88,13 @@ type Snapshot struct {
 	Unverified int                  // gates whose backend's certificate is not checked
 	Suppressed uint64               // lines of the access log left out
 	Keys       []Keys
+	Verdicts   []Verdicts
+}
+
+// Verdicts is what the gates of one issuer's tokens remember.
+type Verdicts struct {
+	Gates        []string // that share it
+	Hits, Misses uint64   // tokens that were known, and that were examined
 }
 
 // Keys is the state of one key set.

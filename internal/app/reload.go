@@ -84,6 +84,7 @@ func (s *Server) reload(ctx context.Context) error {
 	}
 	for _, v := range p.verifiers {
 		if old.uses(v) {
+			v.Forget()
 			_ = s.refresh(ctx, v) // the old set stays if it fails, and a line is written
 		}
 	}

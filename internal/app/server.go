@@ -255,6 +255,8 @@ func (s *Server) snapshot() Snapshot {
 		}
 	}
 	for _, v := range p.verifiers {
+		hits, misses := v.Remembered()
+		out.Verdicts = append(out.Verdicts, Verdicts{Gates: slices.Clone(v.gates), Hits: hits, Misses: misses})
 		if v.url || v.file {
 			out.Keys = append(out.Keys, Keys{Gates: slices.Clone(v.gates), LastSuccess: v.LastSuccess(), Failures: v.Failures()})
 		}

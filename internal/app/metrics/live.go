@@ -63,12 +63,13 @@ var (
 	suppressed   = desc("log_lines_suppressed_total", "Refusals left out of the log.")
 	keysLoaded   = desc("jwks_last_success_timestamp_seconds", "When a key set was last read; 0 is never.", "gates")
 	keysFailures = desc("jwks_failures_total", "Attempts to read a key set that failed.", "gates")
+	verdicts     = desc("jwt_verdicts_total", "Tokens of a provider: hit is one known to be signed, miss one examined.", "gates", "memory")
 )
 
 // Describe implements prometheus.Collector.
 func (l *live) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{connections, in, out, bytesIn, bytesOut, reloadOK, reloaded, notAfter, sealEnds, draining,
-		warnings, unverified, suppressed, keysLoaded, keysFailures} {
+		warnings, unverified, suppressed, keysLoaded, keysFailures, verdicts} {
 		ch <- d
 	}
 }
@@ -115,6 +116,11 @@ func (l *live) Collect(ch chan<- prometheus.Metric) {
 		gates := strings.Join(k.Gates, " ")
 		gauge(keysLoaded, seconds(k.LastSuccess), gates)
 		counter(keysFailures, float64(k.Failures), gates)
+	}
+	for _, v := range s.Verdicts {
+		gates := strings.Join(v.Gates, " ")
+		counter(verdicts, float64(v.Hits), gates, "hit")
+		counter(verdicts, float64(v.Misses), gates, "miss")
 	}
 }
 
