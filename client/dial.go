@@ -211,9 +211,7 @@ func (p *plan) shown(cred credential) (offered []string, header http.Header) {
 	case cred.ticket != "":
 		return append([]string{cred.ticket}, p.offer...), p.Header
 	case cred.token != "":
-		if header = p.Header.Clone(); header == nil {
-			header = http.Header{}
-		}
+		header = p.Header.Clone()
 		header.Set("Authorization", "Bearer "+cred.token)
 		return p.offer, header
 	}

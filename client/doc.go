@@ -32,11 +32,12 @@
 // ordinary WebSocket (RFC 6455) with pings of its own.
 //
 // What it stops: plaintext and servers that TLS cannot verify, unless told by
-// name; with a Seal, everybody who ends TLS in between; tickets in URLs and logs; storms of clients that come back together (full
-// jitter, 500 ms to 30 s); hammering by a client that is refused (the table of
-// reasons in package deny decides); memory without bounds: queues, buffers,
-// messages and heads have limits that [Options] lists. Times of a server are
-// relative: no clock is compared with another's.
+// name; with a Seal, everybody who ends TLS in between; tickets in URLs and logs;
+// storms of clients that come back together (full jitter, 500 ms to 30 s);
+// hammering by a client that is refused (the table of reasons in package deny
+// decides); memory without bounds: queues, buffers, messages and heads have limits
+// that [Options] lists. Times of a server are relative: no clock is compared with
+// another's, but for the end of sealing keys.
 //
 // What it does not: promise delivery. Send says that a message was handed to a
 // connection; what was in flight when that was lost is reported as unknown and

@@ -142,7 +142,7 @@ type plan struct {
 // newPlan reports all mistakes at once.
 func newPlan(raw string, o Options) (*plan, error) {
 	p := &plan{Options: o}
-	p.Header = o.Header.Clone()
+	p.Header = canonical(o.Header)
 	u, err := p.setURL(raw)
 	errs := []error{err, p.setTLS()}
 	errs = append(errs, p.setLimits()...)
@@ -158,6 +158,17 @@ func newPlan(raw string, o Options) (*plan, error) {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	return p, nil
+}
+
+// canonical is a copy with every name in its one spelling, so that none escapes
+// who looks for it.
+func canonical(h http.Header) http.Header {
+	own := http.Header{}
+	for name, values := range h {
+		name = http.CanonicalHeaderKey(name)
+		own[name] = append(own[name], values...)
+	}
+	return own
 }
 
 // setURL takes a URL apart. Errors do not repeat it: its query may hold anything.

@@ -3,6 +3,9 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -16,6 +19,7 @@ import (
 
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/sallyporttest"
+	"github.com/sallyport/sallyport/seal"
 )
 
 func source(s string, err error) Source {
@@ -25,6 +29,11 @@ func source(s string, err error) Source {
 func TestOptions_SR01(t *testing.T) {
 	const url = "wss://app.example.com/chat"
 	some := source("x", nil)
+	pin := seal.PinOf(make([]byte, 32)).String()
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name string
 		url  string
@@ -57,6 +66,23 @@ func TestOptions_SR01(t *testing.T) {
 		{"a protocol of ours", url, Options{Protocols: []string{"sallyport.v1"}}, "not the application's"},
 		{"a header of the handshake", url, Options{Header: http.Header{"Sec-WebSocket-Key": {"x"}}}, "may not be set"},
 		{"a header that ends its line", url, Options{Header: http.Header{"X-A": {"b\r\nc"}}}, "not valid"},
+		{"two authorizations, one spelled otherwise", url, Options{Token: some, Header: http.Header{"authorization": {"Basic eA=="}}}, "Authorization"},
+		{"a seal", url, Options{Seal: &Seal{Pins: []string{pin}}}, ""},
+		{"a seal for an address of version 6", "wss://[::1]:8443/", Options{Seal: &Seal{Pins: []string{pin, pin}, Suites: []seal.Suite{seal.Classical}}}, ""},
+		{"a seal without pins", url, Options{Seal: &Seal{}}, "Pins must name"},
+		{"a pin that is none", url, Options{Seal: &Seal{Pins: []string{pin, "sp1.x"}}}, "Pins[1]"},
+		{"a seal on what is plain", url, Options{Plain: true, Seal: &Seal{Pins: []string{pin}}}, "Plain must be false"},
+		{"a seal, and a credential outside", url, Options{Header: http.Header{"authorization": {"x"}}, Seal: &Seal{Pins: []string{pin}}}, "use Token"},
+		{"a seal, and a cookie outside", url, Options{Header: http.Header{"cookie": {"x"}}, Seal: &Seal{Pins: []string{pin}}}, "use Token"},
+		{"a seal, and a cookie for tickets", url, Options{TicketURL: "https://app.example.com/t", Header: http.Header{"Cookie": {"x"}}, Seal: &Seal{Pins: []string{pin}}}, ""},
+		{"a suite that is none", url, Options{Seal: &Seal{Pins: []string{pin}, Suites: []seal.Suite{7}}}, "unknown"},
+		{"a device that cannot sign", url, Options{Seal: &Seal{Pins: []string{pin}, Device: p384}}, "P-256"},
+		{"keys over plaintext", url, Options{Seal: &Seal{Pins: []string{pin}, KeysURL: "http://app.example.com/k"}}, "KeysURL must be https"},
+		{"two sources of keys", url, Options{Seal: &Seal{Pins: []string{pin}, KeysURL: "https://a.example/k", Keys: func(context.Context, bool) ([]byte, error) { return nil, nil }}}, "KeysURL must be empty"},
+		{"a path that the seal cannot name", url + strings.Repeat("x", 9000), Options{Seal: &Seal{Pins: []string{pin}}}, "the path and query"},
+		{"a host that the seal cannot name", "wss://bücher.example/", Options{Seal: &Seal{Pins: []string{pin}}}, "the host"},
+		{"a protocol that the seal cannot name", url, Options{Protocols: []string{strings.Repeat("x", 250)}, Seal: &Seal{Pins: []string{pin}}}, "the subprotocol"},
+		{"a seal, and a protocol of ours", url, Options{Protocols: []string{"sallyport.v1"}, Seal: &Seal{Pins: []string{pin}}}, "not the application's"},
 		{"a negative time", url, Options{ConnectTimeout: -1}, "negative"},
 		{"a negative size", url, Options{Buffer: -1}, "negative"},
 		{"messages without a bound", url, Options{MaxMessage: 1 << 40}, "1 GiB"},
@@ -76,7 +102,7 @@ func TestOptions_SR01(t *testing.T) {
 			t.Errorf("%s: the error tells a secret: %v", test.name, err)
 		}
 	}
-	_, err := New("ws://app.example.com/", Options{Protocols: []string{"a", "a"}, Buffer: -1})
+	_, err = New("ws://app.example.com/", Options{Protocols: []string{"a", "a"}, Buffer: -1})
 	for _, want := range []string{"wss://", "twice", "Buffer"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("not all mistakes at once: %v lacks %q", err, want)

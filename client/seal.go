@@ -100,8 +100,8 @@ const wellKnown = "/.well-known/sallyport-seal"
 // setSeal completes the plan of a client that has a Seal. u is its URL.
 func (p *plan) setSeal(u *url.URL) (errs []error) {
 	s := p.Seal
-	if s == nil || u == nil {
-		return nil
+	if s == nil || u == nil || len(p.offer) == 0 {
+		return nil // or it was said already what is wrong
 	}
 	bad := func(text string, more ...any) { errs = append(errs, fmt.Errorf("Seal: "+text, more...)) }
 	plan := &sealPlan{header: p.Header.Clone()}
