@@ -293,7 +293,7 @@ func (v *Verifier) admit(ctx context.Context, f facts) (auth.Identity, error) {
 		return auth.Identity{}, err
 	}
 	if id.Key != "" && id.Key != auth.AttemptFrom(ctx).Key {
-		return auth.Identity{}, invalid("bound to a key (cnf), which was not proven")
+		return auth.Identity{}, deny.Because(deny.SealUnbound, errors.New("jwt: bound to a key (cnf) that was not proven"))
 	}
 	return id, nil
 }
