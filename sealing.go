@@ -132,13 +132,12 @@ func (c owner) unseal(ev *ws.Event) bool {
 		}
 		record, s.record = s.record, nil
 	}
-	size := len(record)
 	r, err := s.session.Open(record)
 	if err != nil {
 		c.End(sealReason(err), err)
 		return false
 	}
-	if !c.spend(1, size) { // whatever it holds
+	if !c.spend(1, len(r.Data)) { // a message, whatever it holds
 		return false
 	}
 	switch r.Kind {

@@ -389,3 +389,35 @@ func TestSealsThatNobodyFinishes(t *testing.T) {
 		c.wantEndAfter(door)
 	})
 }
+
+// The limits count what was opened, as they do without a seal; that each record is
+// a message towards the client's rate is for those that carry nothing.
+func TestSealedRatesCountOpenedData_SR72(t *testing.T) {
+	_, device, _ := ed25519.GenerateKey(nil)
+	sealedBubble(t, sallyport.SealRequired, func(c *sallyport.Config) {
+		c.Gates[0].Guard = &guard.Config{Idle: time.Hour, MaxMessage: 1 << 10, Bytes: 1 << 10, Messages: 1000}
+	}, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server, k sealingKeys) {
+		c := sealedBy(t, s, k, bearer("ada@key"), device, sallyporttest.Options{})
+		c.want("\x01{")
+		began := time.Now()
+		for range 500 { // a byte each, 49 on the wire
+			c.say("\x00")
+			c.want("\x00")
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("500 bytes took %s at 1 KiB/s", took)
+		}
+		for range 3000 {
+			filler, err := c.session.Seal(nil, seal.Filler, false, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Send(ws.Binary, filler)
+		}
+		c.say("\x00x")
+		c.want("\x00x")
+		if took := time.Since(began); took < time.Second {
+			t.Errorf("3000 records took %s at 1000 a second", took)
+		}
+	})
+}
