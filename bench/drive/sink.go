@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -63,7 +62,7 @@ func (s *sink) close() {
 func (s *sink) drain(stop chan struct{}) {
 	events := make([]unix.EpollEvent, 256)
 	for {
-		n, err := unix.EpollWait(s.epoll, events, 0) // waiting here would hold the watchers' processor
+		n, err := unix.EpollWait(s.epoll, events, 20)
 		if err != nil && err != unix.EINTR {
 			return
 		}
@@ -71,7 +70,7 @@ func (s *sink) drain(stop chan struct{}) {
 			select {
 			case <-stop:
 				return
-			case <-time.After(drainPause):
+			default:
 				continue
 			}
 		}
@@ -83,9 +82,6 @@ func (s *sink) drain(stop chan struct{}) {
 		}
 	}
 }
-
-// drainPause is how long nothing is looked for when nothing was there.
-const drainPause = 300 * time.Microsecond
 
 // dropAtOnce is how much one call throws away, in bytes.
 const dropAtOnce = 1 << 20

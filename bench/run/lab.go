@@ -23,10 +23,11 @@ type lab struct {
 	tokens          tokens
 	peers           peers
 	relayBuilt      bool
+	port            int // the last that was given out
 }
 
 func newLab(root string, quick bool) (*lab, error) {
-	l := &lab{root: root, bin: filepath.Join(root, "bench", "out", "bin"), quick: quick}
+	l := &lab{root: root, bin: filepath.Join(root, "bench", "out", "bin"), quick: quick, port: firstPort + os.Getpid()%(lastPort-firstPort)}
 	if runtime.GOOS != "linux" {
 		return nil, fmt.Errorf("it reads /proc, and runs on Linux alone")
 	}

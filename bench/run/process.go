@@ -29,16 +29,19 @@ type process struct {
 	log *tail
 }
 
-// spawn starts a program on one processor, or anywhere. It dies with us.
+// The goroutine main stays on its thread: a child inherits the processors of the
+// thread that starts it, and dies with it.
+func init() { runtime.LockOSThread() }
+
+// spawn starts a program on one processor, or anywhere. It dies with us. Only
+// main may call it.
 func spawn(cmd *exec.Cmd, processor int) (*process, error) {
 	p := &process{cmd: cmd, log: &tail{}}
 	if cmd.Stdout == nil {
 		cmd.Stdout = p.log
 	}
 	cmd.Stderr = p.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	runtime.LockOSThread() // a child inherits the processors of the thread that starts it
-	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if processor != anywhere {
 		var before, one unix.CPUSet
 		if err := unix.SchedGetaffinity(0, &before); err != nil {
@@ -70,7 +73,10 @@ func (p *process) alive() bool {
 func (p *process) await(address string) error {
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if c, err := net.DialTimeout("tcp", address, time.Second); err == nil {
-			return c.Close()
+			c.Close()
+			if p.alive() {
+				return nil
+			}
 		}
 		if !p.alive() {
 			return fmt.Errorf("it ended: %s", p.log)
@@ -79,14 +85,27 @@ func (p *process) await(address string) error {
 	return fmt.Errorf("it does not listen: %s", p.log)
 }
 
-// freeAddress is one on which nobody listens, of the loopback interface.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// Ports of servers: below those that the system gives to clients, so that no
+// connection of a benchmark with thousands takes one meanwhile.
+const (
+	firstPort = 20_000
+	lastPort  = 32_000
+)
+
+// address is one of the loopback interface on which nobody listens, and another
+// one each time.
+func (l *lab) address() (string, error) {
+	for range lastPort - firstPort {
+		l.port++
+		if l.port < firstPort || l.port >= lastPort {
+			l.port = firstPort
+		}
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", l.port))
+		if err == nil {
+			return listener.Addr().String(), listener.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", errors.New("no free port")
 }
 
 // tail keeps the last of what a program says.

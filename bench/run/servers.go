@@ -83,10 +83,10 @@ func (l *lab) start(name string, r *row) (s *server, err error) {
 			s.stop()
 		}
 	}()
-	if s.address, err = freeAddress(); err != nil {
+	if s.address, err = l.address(); err != nil {
 		return nil, err
 	}
-	if s.control, err = freeAddress(); err != nil {
+	if s.control, err = l.address(); err != nil {
 		return nil, err
 	}
 	cmd, err := kind(l, s, r)
@@ -160,7 +160,7 @@ func (l *lab) node(s *server, _ *row) (*exec.Cmd, error) {
 
 // backend starts what stands behind a relay, beside the load client.
 func (l *lab) backend(s *server) (address string, err error) {
-	if address, err = freeAddress(); err != nil {
+	if address, err = l.address(); err != nil {
 		return "", err
 	}
 	p, err := spawn(exec.Command(l.program("serve"), "-lib", "backend", "-listen", address), s.client)

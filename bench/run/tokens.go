@@ -90,7 +90,7 @@ func (l *lab) signTokens() error {
 		return t.SignedString(key)
 	}
 	var many []string
-	for i := range revocationSubjects {
+	for i := range l.conns(revocationSubjects) {
 		t, err := sign(strconv.Itoa(i))
 		if err != nil {
 			return err
