@@ -138,7 +138,7 @@ func (p *plan) setURL() error {
 	}
 	port := u.Port()
 	if u.Scheme == "ws" {
-		if !loopback(u.Hostname()) && p.Dial == nil {
+		if !loopback(u.Hostname()) {
 			return errors.New("ws:// is for loopback addresses only: without TLS everybody on the way reads and changes everything")
 		}
 		if port == "" {

@@ -163,20 +163,22 @@ func (r *run) measure(ctx context.Context) {
 		r.enter("warming up", r.plan.Warmup)
 		r.wait(ctx, r.plan.Warmup, nil)
 	}
-	from := r.now()
+	// Both bounds are told before they are reached: no message is on one side when
+	// it is sent and on the other when it is answered.
+	from := r.now() + int64(glance)
 	r.from.Store(from)
 	r.until.Store(from + int64(r.plan.Duration))
 	if !r.interrupted {
 		r.enter("measuring", r.plan.Duration)
 		churned, cursor := 0, 0
-		r.wait(ctx, r.plan.Duration, func() bool {
+		r.wait(ctx, r.plan.Duration+glance, func() bool {
 			for due := int(float64(r.now()-from) / 1e9 * r.plan.Churn); churned < due; churned++ {
 				cursor = r.churn(cursor)
 			}
 			return false
 		})
 	}
-	r.until.Store(min(r.until.Load(), r.now()))
+	r.until.Store(min(r.until.Load(), r.now()+int64(glance)))
 }
 
 // churn has the next client that is connected leave and come back, and returns
@@ -200,6 +202,9 @@ func (r *run) settle(ctx context.Context) {
 	r.wait(ctx, 0, func() bool {
 		if r.now() >= end {
 			return true
+		}
+		if r.now() < r.until.Load() {
+			return false
 		}
 		for _, c := range r.clients {
 			if conn := c.current(); conn != nil && (conn.owes() > 0 || conn.behind()) {
