@@ -52,7 +52,7 @@ func OpenFiles(list []File) (*Files, error) {
 }
 
 // Reload reads the files again. With any mistake the certificates in use stay,
-// all of them. Session tickets given out before a reload no longer resume.
+// all of them. Sessions are no longer resumed where the certificate has changed.
 func (f *Files) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

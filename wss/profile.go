@@ -1,11 +1,9 @@
 package wss
 
 import (
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -30,10 +28,6 @@ type Config struct {
 	MinVersion string
 }
 
-// ticketLife is how long a key encrypts session tickets; the key before it still
-// opens them. A resumed session is thus never older than a day.
-const ticketLife = 12 * time.Hour
-
 // suites12 is what TLS 1.2 may use (RFC 9325, section 4.2).
 var suites12 = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -47,7 +41,17 @@ var suites12 = []uint16{
 // none covers. A client that names no host, as with an address in the URL, gets
 // the first certificate.
 //
-// Sessions are resumed, but only until the certificates change or a day is over.
+// Sessions are resumed, without early data, by tickets that the client keeps. A
+// ticket is good for the name that the client asked for, as long as that name has
+// the certificate with which the session began, and for a day at most; a session
+// that is resumed again and again ends within a week. What changes for other
+// names ends nothing. Keys of tickets are made in the process and told to nobody:
+// after a restart, and at another node, a client that comes with a ticket makes
+// a whole handshake, without an error.
+//
+// No client certificate is asked for. If the *tls.Config is changed so that one
+// is, [tls.Config.GetConfigForClient] has to be replaced too, and with it go the
+// tickets described here.
 func TLSConfig(c Config) (*tls.Config, error) {
 	if c.Certificates == nil {
 		return nil, errors.New("wss: no certificates")
@@ -73,43 +77,11 @@ func TLSConfig(c Config) (*tls.Config, error) {
 	t := &tickets{base: base, source: c.Certificates}
 	outer := base.Clone()
 	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if c.Certificates.Certificate(hello) == nil {
+		cert := c.Certificates.Certificate(hello)
+		if cert == nil {
 			return stranger, nil
 		}
-		return t.current(time.Now()), nil
+		return t.config(cert, time.Now()), nil
 	}
 	return outer, nil
-}
-
-// tickets keeps the configuration of the present generation of certificates,
-// with ticket keys of its own.
-type tickets struct {
-	base   *tls.Config
-	source Certificates
-
-	// mu guards what follows while a handshake asks for the configuration.
-	mu         sync.Mutex
-	config     *tls.Config
-	generation uint64
-	made       time.Time // of keys[0]
-	keys       [][32]byte
-}
-
-func (t *tickets) current(now time.Time) *tls.Config {
-	generation := t.source.Generation()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.config == nil || generation != t.generation {
-		t.config, t.generation, t.keys = t.base.Clone(), generation, nil
-	}
-	if age := now.Sub(t.made); t.keys == nil || age >= ticketLife {
-		keys := make([][32]byte, 1, 2)
-		rand.Read(keys[0][:])
-		if t.keys != nil && age < 2*ticketLife {
-			keys = append(keys, t.keys[0])
-		}
-		t.keys, t.made = keys, now
-		t.config.SetSessionTicketKeys(keys)
-	}
-	return t.config
 }

@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -225,67 +224,6 @@ func TestCertificateByKind(t *testing.T) {
 		t.Errorf("a client that knows RSA only: %v", err)
 	}
 }
-
-func TestResumption_SR06(t *testing.T) {
-	t.Run("SR-06 AT-27 not beyond a change of certificates", func(t *testing.T) {
-		certs := &fixed{list: []*tls.Certificate{now(t, "a.test")}}
-		p := profile(t, Config{Certificates: certs})
-		client := &tls.Config{ServerName: "a.test", ClientSessionCache: tls.NewLRUClientSessionCache(8)}
-		for i, tt := range []struct {
-			change  func()
-			resumed bool
-		}{
-			{func() {}, false},
-			{func() {}, true},
-			{func() { certs.generation++ }, false},
-			{func() {}, true},
-		} {
-			tt.change()
-			state, err, _ := shake(t, p, client)
-			if err != nil || state.DidResume != tt.resumed {
-				t.Errorf("handshake %d: resumed %v, %v, want %v", i, state.DidResume, err, tt.resumed)
-			}
-		}
-	})
-	t.Run("SR-05 SR-06 a ticket does not help to a name that we do not serve", func(t *testing.T) {
-		p := profile(t, Config{Certificates: &fixed{list: []*tls.Certificate{now(t, "a.test")}}})
-		cache := oneTicket{tls.NewLRUClientSessionCache(1)}
-		if _, err, _ := shake(t, p, &tls.Config{ServerName: "a.test", ClientSessionCache: cache}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err, _ := shake(t, p, &tls.Config{ServerName: "evil.test", ClientSessionCache: cache}); !isAlert(err, 112) {
-			t.Errorf("got %v", err)
-		}
-	})
-	t.Run("SR-06 keys rotate", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			k := &tickets{base: &tls.Config{}, source: &fixed{}}
-			keys := func(after time.Duration) [][32]byte {
-				time.Sleep(after)
-				k.current(time.Now())
-				return k.keys
-			}
-			a := keys(0)
-			b := keys(ticketLife - 1)
-			c := keys(1)
-			d := keys(2 * ticketLife)
-			switch {
-			case len(a) != 1 || a[0] == [32]byte{} || !slices.Equal(a, b):
-				t.Error("the key changed early")
-			case len(c) != 2 || c[1] != a[0] || c[0] == a[0]:
-				t.Error("the key did not rotate")
-			case len(d) != 1 || d[0] == c[0]:
-				t.Error("a key outlived a day")
-			}
-		})
-	})
-}
-
-// oneTicket offers the ticket of one name to every other.
-type oneTicket struct{ tls.ClientSessionCache }
-
-func (o oneTicket) Get(string) (*tls.ClientSessionState, bool) { return o.ClientSessionCache.Get("") }
-func (o oneTicket) Put(_ string, s *tls.ClientSessionState)    { o.ClientSessionCache.Put("", s) }
 
 // store writes a certificate and its key.
 func store(t testing.TB, f File, c *tls.Certificate) {
