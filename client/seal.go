@@ -75,11 +75,13 @@ type Seal struct {
 
 // Generations keeps the highest generation of the list of sealing keys that was
 // ever accepted from an authority ("app.example.com:443"): no older one is
-// accepted again, so that a key that was withdrawn cannot be brought back. Calls
-// come one at a time for one [Seal]. They must return when ctx ends. An error
-// ends the attempt to connect.
+// accepted again, so that a key that was withdrawn cannot be brought back. Its
+// methods may be called at once; one [Seal] calls Store one at a time, in the
+// order of the generations. They must return when ctx ends. An error ends the
+// attempt to connect.
 type Generations interface {
-	// Load returns what Store was given last for authority; 0 if there was none.
+	// Load returns the highest that Store was given for authority; 0 if there was
+	// none. It is called before every attempt to connect.
 	Load(ctx context.Context, authority string) (uint32, error)
 
 	// Store keeps a generation that is higher than what Load returned.

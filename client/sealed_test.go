@@ -567,7 +567,17 @@ func TestGenerations(t *testing.T) {
 		if kept.kept[sealedAuthority] != 1 || len(kept.log) != 1 {
 			t.Errorf("kept %v by %q", kept.kept, kept.log)
 		}
-		kept.kept[sealedAuthority] = 2
+		same := o
+		closeAll(t, dialSealed(t, same))
+		before, _ := b.counts()
+		closeAll(t, dialSealed(t, same))
+		kept.kept[sealedAuthority] = 2 // by another program
+		if _, err := client.Dial(t.Context(), doorURL, &same); seal.FaultOf(err) != seal.FaultDocument {
+			t.Errorf("a list of this program that is too old now: got %v", err)
+		}
+		if lists, _ := b.counts(); lists != before+1 {
+			t.Errorf("%d lists", lists-before)
+		}
 		if err := again(); seal.FaultOf(err) != seal.FaultDocument {
 			t.Errorf("an older list: got %v", err)
 		}
@@ -575,7 +585,7 @@ func TestGenerations(t *testing.T) {
 		if err := again(); seal.FaultOf(err) != seal.FaultDocument || !strings.Contains(err.Error(), "no disk") {
 			t.Errorf("no memory: got %v", err)
 		}
-		if _, n := b.counts(); n != 2 {
+		if _, n := b.counts(); n != 4 {
 			t.Errorf("%d handshakes", n)
 		}
 	})
@@ -851,4 +861,49 @@ func TestSealedStream(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSealedPace: a client keeps to the rates as the door counts them under a seal.
+func TestSealedPace(t *testing.T) {
+	atSealed(t, sallyport.SealRequired, func(c *sallyport.Config) { c.Gates[0].Guard = nil }, func(t *testing.T, b *between, o client.Options) {
+		c := dialSealed(t, o)
+		large := text(strings.Repeat("x", 60_000)) // four records
+		for i := range 300 {
+			m := text("x")
+			if i%3 == 0 {
+				m = large
+			}
+			if err := c.Send(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := c.Receive(t.Context()); err != nil || len(got.Data) != len(m.Data) {
+				t.Fatalf("message %d: %v", i, err)
+			}
+		}
+		closeAll(t, c)
+		synctest.Wait()
+		if got := b.ended(); !slices.Equal(got, []string{"peer.closed"}) {
+			t.Errorf("the door says %q", got)
+		}
+	})
+}
+
+// TestKeysOutlived: a list that has ended, or whose keys have, is not used to the
+// end of its five minutes.
+func TestKeysOutlived(t *testing.T) {
+	atSealed(t, sallyport.SealRequired, nil, func(t *testing.T, b *between, o client.Options) {
+		now := time.Now()
+		key, err := seal.GenerateKey(seal.Hybrid, now, now.Add(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		short := b.sealer.sign(seal.Document{
+			Authority: sealedAuthority, Generation: 1, Issued: now, Expires: now.Add(time.Hour), Keys: []seal.Entry{key.Entry()},
+		})
+		b.list = func() (int, string, []byte) { return 200, "", short }
+		client.Dial(t.Context(), doorURL, &o)
+		b.set(func(b *between) { b.list = nil })
+		time.Sleep(time.Minute)
+		closeAll(t, dialSealed(t, o))
+	})
 }

@@ -37,17 +37,37 @@ func noKeys(err error) error { return &seal.Error{Fault: seal.FaultDocument, Cau
 // fetched before.
 func (p *plan) sealingKey(ctx context.Context, fresh bool) (seal.Entry, error) {
 	s, now := p.Seal, time.Now().Round(0)
-	document, ok := s.recent(p.seal.at.Authority, now)
-	if !ok || fresh {
-		raw, err := p.fetchKeys(ctx, fresh)
-		if err != nil {
-			return seal.Entry{}, noKeys(fmt.Errorf("get the list of sealing keys: %w", err))
-		}
-		if document, err = s.accept(ctx, raw, p.seal); err != nil {
-			return seal.Entry{}, err
+	stored, err := s.stored(ctx, p.seal.at.Authority)
+	if err != nil {
+		return seal.Entry{}, err
+	}
+	// Another program may have seen a newer list.
+	if document, ok := s.recent(p.seal.at.Authority, now); ok && !fresh && document.Generation >= stored {
+		if key, err := document.Pick(now, s.Suites...); err == nil {
+			return key, nil
 		}
 	}
-	return document.Pick(now, s.Suites...)
+	raw, err := p.fetchKeys(ctx, fresh)
+	if err != nil {
+		return seal.Entry{}, noKeys(fmt.Errorf("get the list of sealing keys: %w", err))
+	}
+	document, err := s.accept(ctx, raw, p.seal)
+	if err != nil {
+		return seal.Entry{}, err
+	}
+	return document.Pick(time.Now(), s.Suites...)
+}
+
+// stored is what Generations knows of authority.
+func (s *Seal) stored(ctx context.Context, authority string) (uint32, error) {
+	if s.Generations == nil {
+		return 0, nil
+	}
+	stored, err := s.Generations.Load(ctx, authority)
+	if err != nil {
+		return 0, noKeys(unjudged{fmt.Errorf("load the generation: %w", err)})
+	}
+	return stored, nil
 }
 
 // recent is a document that was accepted a short time ago.
@@ -111,15 +131,11 @@ func (s *Seal) accept(ctx context.Context, raw []byte, p *sealPlan) (seal.Docume
 	if !ok {
 		return seal.Document{}, noKeys(fmt.Errorf("one Seal serves %d servers at most", maxAuthorities))
 	}
-	stored := highest
-	if s.Generations != nil {
-		var err error
-		if stored, err = s.Generations.Load(ctx, authority); err != nil {
-			return seal.Document{}, noKeys(unjudged{fmt.Errorf("load the generation: %w", err)})
-		}
-		highest = max(highest, stored)
+	stored, err := s.stored(ctx, authority)
+	if err != nil {
+		return seal.Document{}, err
 	}
-	document, err := seal.Verify(raw, seal.Policy{Pins: p.pins, Authority: authority, Generation: highest, Now: now})
+	document, err := seal.Verify(raw, seal.Policy{Pins: p.pins, Authority: authority, Generation: max(highest, stored), Now: now})
 	if err != nil {
 		return seal.Document{}, err
 	}
