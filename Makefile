@@ -2,7 +2,7 @@
 GO ?= go
 FUZZTIME ?= 60s
 
-.PHONY: run build test test-go test-e2e test-js test-examples test-runtimes lint restart restart-small bench fuzz soak mutants requirements vuln generate
+.PHONY: run build test test-go test-e2e test-js test-examples test-runtimes lint restart restart-small bench bench-seal fuzz soak mutants requirements vuln generate
 
 run: build ## the demo on https://localhost:8443; make run ARGS='--port 9443'
 	@bin/sallyport demo $(ARGS)
@@ -38,7 +38,10 @@ restart: ## replace two servers under the feet of 2,000 clients
 restart-small:
 	./test/restart/run -small
 
-bench: ## what the seal costs; writes docs/PERFORMANCE.md
+bench: ## what things cost, beside others; make bench ROWS=echo,idle ROUNDS=7; writes docs/PERFORMANCE.md
+	cd bench && $(GO) run ./run -rows '$(or $(ROWS),all)' -rounds '$(or $(ROUNDS),5)' $(BENCHFLAGS)
+
+bench-seal: ## what the seal costs; writes docs/PERFORMANCE.md
 	node bench/seal/run.mjs
 
 fuzz: ## FUZZTIME for each fuzz target

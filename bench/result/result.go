@@ -85,6 +85,15 @@ func (v Values) Over(w Values) Values {
 	return out
 }
 
+// Scaled is each of them, times a factor.
+func (v Values) Scaled(by float64) Values {
+	out := slices.Clone(v)
+	for i := range out {
+		out[i] *= by
+	}
+	return out
+}
+
 // Plus adds round by round.
 func (v Values) Plus(w Values) Values {
 	var out Values
