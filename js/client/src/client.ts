@@ -32,7 +32,10 @@ export interface ClientOptions extends Credentials {
   shouldRetry?: ((end: AppEnd) => boolean) | undefined
   /** Used in place of the global `WebSocket`, for example the class of package `ws` in Node 20. */
   WebSocket?: WebSocketLike | undefined
-  /** Seals every connection above TLS, ticket and token included, and refuses any other: `sealed()` of `sallyport/crypto`. */
+  /**
+   * Seals every connection above TLS and refuses any other: `sealed()` of `sallyport/crypto`. The ticket or token travels
+   * inside. An endpoint for tickets is outside, and sees what it is sent: with `token`, `ticket` is not used.
+   */
   seal?: Seal | undefined
   /** Whether the platform's `online` and `offline` are believed. @default true */
   networkEvents?: boolean | undefined

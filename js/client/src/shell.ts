@@ -98,7 +98,7 @@ async function credential(o: Owner, c: Conn, reason: Why, use: (got: { ticket?: 
   const request = { reason, signal, url: url.href, gate: options.gate ?? url.pathname }
   try {
     let got: { ticket?: string; token?: string } | null = {}
-    if (options.ticket) {
+    if (options.ticket && !(options.seal && options.token)) {
       const t = await getTicket(options, request)
       got = t && { ticket: t.ticket }
     } else if (options.token) {

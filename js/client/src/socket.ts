@@ -17,7 +17,10 @@ export interface SocketOptions extends Credentials {
    * is called as `(url, protocols, { headers })`, as `ws` takes it; the platform's as `(url, { protocols, headers })`.
    */
   WebSocket?: WebSocketLike | undefined
-  /** Seals every connection above TLS, ticket and token included, and refuses any other: `sealed()` of `sallyport/crypto`. */
+  /**
+   * Seals every connection above TLS and refuses any other: `sealed()` of `sallyport/crypto`. The ticket or token travels
+   * inside. An endpoint for tickets is outside, and sees what it is sent: with `token`, `ticket` is not used.
+   */
   seal?: Seal | undefined
 }
 
@@ -138,7 +141,10 @@ export function secureWebSocket(options: SocketOptions = {}): SecureWebSocketCla
     async #connect() {
       const { signal } = this.#abort
       const request = { reason: 'connect', signal, url: this.url, gate: options.gate ?? this.#url.pathname } as const
-      const proof = options.ticket ? await getTicket(options, request) : options.token && (await getToken(options, request))
+      const proof =
+        options.ticket && !(options.seal && options.token)
+          ? await getTicket(options, request)
+          : options.token && (await getToken(options, request))
       if (proof === null) throw new SallyportError('unauthenticated', 'nobody is signed in')
       let good = this.#own // what the server may select
       let rest: unknown[] = [good]

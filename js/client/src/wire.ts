@@ -117,7 +117,7 @@ export function judge(close: number, reason: string, announced?: string): { code
   const [title, code = ''] = reason.split(';')
   const known = lookup(announced ?? code)
   // Said by the seal on this side, never by the door. What a platform lacks it lacks at the next attempt, too.
-  if (close === 4905) return { code: reason, act: lookup(reason)?.act ?? (reason === 'unsupported' ? 'never' : 'later') }
+  if (close === 4905 && !announced) return { code: reason, act: lookup(reason)?.act ?? (reason === 'unsupported' ? 'never' : 'later') }
   if (announced === undefined) return known && known.close === close && known.title === title ? { code, act: known.act } : undefined
   const later = close === 1011 || (close > 4199 && close < 4300)
   return { code: announced, act: known?.act ?? (close === 4000 ? 'next-use' : close === 4001 ? 'reauth' : later ? 'later' : 'never') }

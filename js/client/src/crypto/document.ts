@@ -28,7 +28,7 @@ const day = 86_400
  */
 export async function verify(raw: Bytes, pins: readonly string[], authority: string, now: number): Promise<Document> {
   let at = 0
-  const bad = (why = 'no document') => fail('local.keys', why)
+  const bad = (why = 'form') => fail('local.keys', why)
   const take = (n: number): Bytes => (at + n > raw.length ? bad() : raw.slice(at, (at += n)))
   const number = (n: number): number => take(n).reduce((sum, b) => sum * 256 + b, 0)
   const list = <T>(max: number, read: () => T): T[] => {
@@ -68,8 +68,8 @@ export async function verify(raw: Bytes, pins: readonly string[], authority: str
     if (!signed) break
   }
   if (!signed) fail('local.pin')
-  if (`${place}` !== `${ascii(authority)}`) bad('for another place')
-  if (now >= expires || now + day < issued) bad('out of its time')
+  if (`${place}` !== `${ascii(authority)}`) bad('authority')
+  if (now >= expires || now + day < issued) bad('time')
   return { generation, expires, keys }
 }
 
@@ -106,7 +106,7 @@ export function pick<S extends Pick<Usable, 'id'>>({ keys, expires }: Document, 
       .sort((a, b) => rank(a) - rank(b))
     if (best) return [best, s]
   }
-  return fail('local.keys', 'no key in its time')
+  return fail('local.keys', 'no key')
 }
 
 /** The name of a key on the wire. */

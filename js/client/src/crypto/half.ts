@@ -40,17 +40,22 @@ export const half = (key: CryptoKey): Half => ({ keys: enter(key), records: 0, b
 
 /** The place of a record in its direction. */
 interface Slot {
-  keys: Promise<Keys>
+  keys: Promise<Keys> | undefined
   number: number
   last: boolean
 }
 
 /** Takes the next number, for a record of so many bytes. Nothing waits in here: whoever comes later has a later number. */
 function take(h: Half, size: number, ends = false): Slot {
-  if (h.epochs >= limits.epochs) fail('seal.limit')
   h.bytes += size
-  return { keys: h.keys, number: h.records++, last: ends || h.records >= limits.records || h.bytes >= limits.bytes }
+  return {
+    keys: h.epochs < limits.epochs ? h.keys : undefined,
+    number: h.records++,
+    last: ends || h.records >= limits.records || h.bytes >= limits.bytes,
+  }
 }
+
+const keysOf = ({ keys }: Slot) => keys ?? fail('seal.limit')
 
 /** Goes to the next epoch. */
 function step(h: Half): void {
@@ -85,7 +90,7 @@ export function next(h: Half, kind: Kind, n: number, goesOn: boolean, ends: bool
   const slot = take(h, size + 17, ends)
   if (slot.last) step(h)
   return async data => {
-    const { key, iv } = await slot.keys
+    const { key, iv } = await keysOf(slot)
     const inner = new Uint8Array(size)
     inner.set([kind + (goesOn ? more : 0) + (slot.last ? last : 0), ...uint(n, 2)])
     inner.set(data, 3)
@@ -107,11 +112,9 @@ export interface Opened {
 export async function open(h: Half, record: Bytes): Promise<Opened> {
   if (record[0] !== 0x10 || record.length < 20 || record.length > maxInner + 17) fail('seal.broken')
   const slot = take(h, record.length)
-  const { key, iv } = await slot.keys
-  const inner = await crypto.subtle.decrypt(algorithm(iv, slot.number), key, record.subarray(1)).then(
-    b => new Uint8Array(b),
-    cause => fail('seal.broken', cause),
-  )
+  const { key, iv } = await keysOf(slot)
+  const opening = crypto.subtle.decrypt(algorithm(iv, slot.number), key, record.subarray(1))
+  const inner = new Uint8Array(await opening.catch(cause => fail('seal.broken', cause)))
   const head = inner[0]!
   const n = 3 + inner[1]! * 256 + inner[2]!
   if (head & 0x38 || n > inner.length || inner.subarray(n).some(b => b)) fail('seal.malformed')
@@ -122,5 +125,9 @@ export async function open(h: Half, record: Bytes): Promise<Opened> {
   return { kind: (head & 7) as Kind, more: !!(head & more), data: inner.subarray(3, n) }
 }
 
-/** Overwrites what a direction owns. */
-export const erase = async (h: Half): Promise<void> => wipe((await h.keys).iv)
+/** Overwrites what a direction owns, and forgets its keys; what is asked of it from now on is never done. */
+export async function erase(h: Half): Promise<void> {
+  const { keys } = h
+  h.keys = new Promise(() => {})
+  wipe((await keys).iv)
+}

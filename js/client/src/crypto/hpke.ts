@@ -68,7 +68,7 @@ export async function usable(suites: readonly Suite[], kems: Kems): Promise<Usab
       }
     }
   }
-  if (!found.length) throw new SallyportError('unsupported', 'no suite: see option hpke', { cause })
+  if (!found.length) throw new SallyportError('unsupported', 'see option hpke', { cause })
   return found
 }
 

@@ -23,7 +23,7 @@ export interface SealOptions {
   suites?: readonly Suite[] | undefined
   /**
    * The key that the credential is bound to: Ed25519 or ECDSA on P-256, the private key not extractable. Without it
-   * whoever saw the credential elsewhere can use it.
+   * whoever saw the credential elsewhere can use it, and a gate with `require_bound` refuses it.
    */
   device?: CryptoKeyPair | undefined
   /** Remembers which lists are too old, `localStorage` for example. @default for the life of this object */
@@ -40,18 +40,20 @@ export interface SealOptions {
 export type Seal = (options: { WebSocket?: WebSocketLike | undefined; fetch?: typeof fetch | undefined }, raw?: boolean) => WebSocketLike
 
 /**
- * Seals the connections of a client. Nothing is sent to a server that is not the one pinned; tickets and tokens travel inside.
+ * Seals the connections of a client. Nothing is sent to a server that is not the one pinned; tickets and tokens travel inside,
+ * and count where they are bound to the key of this device.
  *
  * ```ts
- * const seal = sealed({ pins: ['sp1.…', 'sp1.…'] })
- * const client = createClient('wss://rt.example.com/chat', { ticket: '/sallyport/ticket', seal })
+ * const seal = sealed({ pins: ['sp1.…', 'sp1.…'], device, storage: localStorage })
+ * const client = createClient('wss://rt.example.com/chat', { token: () => getToken(), seal })
  * ```
  *
  * What the client hears of a failure is a {@link SallyportError} whose code is a {@link SealFault}, and an end with
  * 4905 and that code, or with 1006 if the connection ended without a word that is certainly the server's.
  *
  * It does not hide times, addresses, the path or sizes beyond padding, and does not protect a page whose script comes
- * through the same hands. Throws a TypeError for pins that are none.
+ * through the same hands. Throws a TypeError for pins that are none, and for a device's key of another kind. Where the
+ * platform lacks the cryptography, the client ends with `unsupported`.
  */
 export function sealed({
   pins,
@@ -60,7 +62,10 @@ export function sealed({
   hpke = {},
   ...options
 }: SealOptions): Seal {
-  if (!pins.length || !pins.every(isPin)) throw new TypeError('pins: at least one, of the form sp1.…')
+  if (!pins.length || !pins.every(isPin)) throw new TypeError('pins')
+  const { privateKey: k } = options.device ?? {}
+  if (k && (k.extractable || (k.algorithm.name !== 'Ed25519' && (k.algorithm as EcKeyAlgorithm).namedCurve !== 'P-256')))
+    throw new TypeError('device')
   const find = keysOf(pins, options.storage)
   let able: Promise<Usable[]> | undefined
   return (platform, raw = false) =>

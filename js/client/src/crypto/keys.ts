@@ -30,28 +30,27 @@ const reuse = 300
 /** Makes {@link Keys} for pinned identities. */
 export function keysOf(pins: readonly string[], storage: SealStorage | undefined): Keys {
   // The highest generation of each authority that was accepted here, whatever the storage says.
-  const highest = new Map<string, number>()
+  const highest: Record<string, number> = {}
   let kept: { authority: string; at: number; document: Document } | undefined
   return async (authority, from, suites, fresh, get, signal) => {
     const name = `sallyport.seal ${authority}`
-    const clock = () => Date.now() / 1000
-    let now = clock()
+    let now = Date.now() / 1000
     try {
       let document = kept?.authority === authority && Math.abs(now - kept.at) < reuse && !fresh && kept.document
       // Another tab may know better.
       if (!document || document.generation < read(await storage?.getItem(name))) {
         const raw = await load(get, from, fresh, signal)
-        now = clock()
+        now = Date.now() / 1000
         document = await verify(raw, pins, authority, now)
         const { generation } = document
         // Connections overtake each other: from here to the writing nothing waits, unless the storage has to be waited for.
         let told = storage?.getItem(name)
         if (typeof told === 'object') told = await told
         const oldest = read(told)
-        if (generation < Math.max(oldest, highest.get(authority) ?? 0)) fail('local.keys', 'older than one seen')
-        highest.set(authority, generation)
+        if (generation < Math.max(oldest, highest[authority] ?? 0)) fail('local.keys', 'older')
+        highest[authority] = generation
         if (generation > oldest) await storage?.setItem(name, `${generation}`)
-        if (generation === highest.get(authority)) kept = { authority, at: now, document }
+        if (generation === highest[authority]) kept = { authority, at: now, document }
       }
       return pick(document, suites, now)
     } catch (cause) {
@@ -75,5 +74,5 @@ async function load(get: typeof fetch, from: URL, fresh: boolean, signal: AbortS
     raw = join(raw, value)
   }
   reader?.cancel().catch(() => {})
-  throw new Error(`status ${status}`)
+  throw new Error(`${status}`)
 }

@@ -12,6 +12,10 @@ const agreementAge = 60 * minute
 const gap = minute
 const nothing = () => new Uint8Array()
 
+/** Now, by the clock that counts sleep and may be set, and by the one that does neither. */
+const moment = () => [Date.now(), performance.now()] as const
+const age = ([wall, steady]: readonly [number, number]) => Math.max(Date.now() - wall, performance.now() - steady)
+
 /** An open session. */
 export interface Session {
   /**
@@ -45,25 +49,22 @@ export function session(
   let over = false // they did
   let under: Kind = filler // the message that is arriving
   let offered: { pair: Pair; key: Bytes } | true | undefined
-  // Of the key in use, of the last agreement by both clocks, and of the last record that came.
-  let since = Date.now()
+  // Of the key in use, of the last agreement, and of the last record that came.
+  let since = moment()
   let agreed = since
-  let steady = performance.now()
   let heard = since
   let slept = false
 
   const write: Session['write'] = (kind, n, data, more = false) => {
-    const now = Date.now()
-    const ends = now - since >= keyAge
     const used = out
     const epochs = used.epochs
-    const seal = next(used, kind, n, more, ends, pad || kind === auth)
-    if (used.epochs > epochs) since = now
+    const seal = next(used, kind, n, more, age(since) >= keyAge, pad || kind === auth)
+    if (used.epochs > epochs) since = moment()
     if (kind === end) ended = true
     line = line
       .then(async () => {
-        const record = await seal(await data())
-        if (!erased) post(record)
+        const record = !erased && (await seal(await data()))
+        if (record && !erased) post(record)
       })
       .catch(failed)
     return line
@@ -71,13 +72,12 @@ export function session(
 
   /** Fresh keys from time to time, and after a sleep; a thief of the old state is out then. */
   function tick(): void {
-    const now = Date.now()
-    slept ||= now - heard > gap
-    heard = now
+    slept ||= age(heard) > gap || Date.now() < heard[0]
+    heard = moment()
     if (ended) return
-    if (now - since >= keyAge && out.records) write(filler, 0, nothing)
-    // The wall clock may have been set; the other counts less than the server's, so that an offer is never too early.
-    if (!offered && now - agreed >= (slept ? keyAge : agreementAge) && performance.now() - steady > 2 * minute) propose().catch(failed)
+    if (age(since) >= keyAge && out.records) write(filler, 0, nothing)
+    // The steady clock counts less than the server's, so that an offer is never too early.
+    if (!offered && age(agreed) >= (slept ? keyAge : agreementAge) && performance.now() - agreed[1] > 2 * minute) propose().catch(failed)
   }
 
   async function propose(): Promise<void> {
@@ -105,8 +105,7 @@ export function session(
     const old = out
     write(turn, 0, nothing).then(() => erase(old))
     out = half(fresh.c2s)
-    agreed = since = Date.now()
-    steady = performance.now()
+    agreed = since = moment()
   }
 
   function close(): void {
@@ -123,7 +122,7 @@ export function session(
       const opened = await open(into, record)
       const { kind, more, data } = opened
       const n = data.length
-      if (over || kind === auth || kind === offer || kind === turn || (kind === filler && n)) fail('seal.malformed')
+      if (over || [auth, offer, turn].includes(kind as 3) || (kind === filler && n)) fail('seal.malformed')
       if (kind === text || kind === binary) {
         if ((under && under !== kind) || (more && !n)) fail('seal.malformed')
         under = more ? kind : filler

@@ -25,7 +25,7 @@ export interface Parts {
 export interface SealedSocket extends Pick<WebSocket, 'binaryType' | 'bufferedAmount' | 'close' | 'extensions' | 'protocol'> {
   onopen?: ((event: object) => void) | null
   onmessage?: ((event: { data: unknown }) => void) | null
-  onerror?: ((event: { error: unknown }) => void) | null
+  onerror?: ((event: { code: number; reason: string; error: unknown }) => void) | null
   onclose?: ((event: { code: number; reason: string; wasClean: boolean }) => void) | null
   readonly readyState: 0 | 1 | 2 | 3
   send(data: string | ArrayBuffer | ArrayBufferView | Blob): void
@@ -39,10 +39,11 @@ interface Headers {
 /** A class of {@link SealedSocket}, made like those of the platform. */
 export type SealedSocketClass = new (url: string, second: string[] | ({ protocols: string[] } & Headers), third?: Headers) => SealedSocket
 
-// What was received and not delivered, in bytes, and what a handshake and a goodbye may take, in milliseconds.
+// What was received and not delivered, in bytes with what the promises for each record take, and what a handshake and a goodbye may take, in milliseconds.
 const maxHeld = 2 ** 26
 const patience = 10_000
 const farewell = 2000
+const price = (data: string | ArrayBuffer) => ((data as ArrayBuffer).byteLength ?? (data as string).length) + 512
 
 /**
  * Makes the class. Like the platform's it is given a URL and subprotocols, a ticket among them, or `{ protocols, headers }`
@@ -51,17 +52,17 @@ const farewell = 2000
  */
 export const sealedSocket = ({ WebSocket, key, device, origin, pad, raw }: Parts): SealedSocketClass =>
   class implements SealedSocket {
-    onopen?: ((event: object) => void) | null
-    onmessage?: ((event: { data: unknown }) => void) | null
-    onerror?: ((event: { error: unknown }) => void) | null
-    onclose?: ((event: { code: number; reason: string; wasClean: boolean }) => void) | null
+    declare onopen?: ((event: object) => void) | null
+    declare onmessage?: ((event: { data: unknown }) => void) | null
+    declare onerror?: ((event: { code: number; reason: string; error: unknown }) => void) | null
+    declare onclose?: ((event: { code: number; reason: string; wasClean: boolean }) => void) | null
     readyState: 0 | 1 | 2 | 3 = 0
     binaryType: BinaryType = 'blob'
     readonly extensions = ''
     readonly protocol: string
     readonly #url: URL
     readonly #tokens: string[]
-    readonly #credential: Credential
+    #credential: Credential
     readonly #gone = new AbortController()
     #handshake: Handshake | undefined
     #late: ReturnType<typeof setTimeout> | undefined
@@ -103,19 +104,20 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad, raw }: Parts
       const [token] = this.#tokens
       const [found, suite] = await key(url, fresh, this.#gone.signal)
       const context = [token!, authority(url), url.href.replace(/^\w+:\/\/[^/?]*/, ''), origin] as const
-      const handshake = await begin(suite, found, context).catch(cause => fail('local.keys', cause))
-      if (this.readyState > 2) return handshake.erase()
-      this.#handshake = handshake
+      // Kept here alone: with the key in it one could read the beginning of the session.
+      this.#handshake = await begin(suite, found, context).catch(cause => fail('local.keys', cause))
+      if (this.readyState > 2) return this.#erase()
       const inner = new WebSocket(url.href, this.#tokens)
       this.#inner = inner
       inner.binaryType = 'arraybuffer'
       inner.onopen = () => {
-        if (inner.protocol === token) inner.send(handshake.hello)
-        else this.#fail(new SallyportError('local.unsealed', `selected: ${inner.protocol}`))
+        if (inner.protocol === token) inner.send(this.#handshake!.hello)
+        else this.#fail(new SallyportError('local.unsealed', inner.protocol))
       }
       inner.onmessage = ({ data }) => {
-        this.#unread += data.byteLength ?? data.length
-        this.#do(() => (this.#unread > maxHeld ? fail('seal.limit') : this.#receive(data, handshake, suite)))
+        this.#unread += price(data)
+        if (this.#unread > maxHeld) this.#fail(new SallyportError('seal.limit', 'unread'))
+        else this.#do(() => this.#receive(data, suite))
       }
       // What happens outside proves nothing: it is told as the network's doing.
       let cause: unknown
@@ -127,17 +129,18 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad, raw }: Parts
       inner.onclose = ({ reason }) => this.#do(() => this.#over(reason, fresh, cause))
     }
 
-    async #receive(data: string | ArrayBuffer, handshake: Handshake, suite: Usable): Promise<void> {
+    async #receive(data: string | ArrayBuffer, suite: Usable): Promise<void> {
       if (typeof data === 'string') {
         // Before there is a seal the door has no other words for a refusal; the close frame behind it has the reason too.
         if (this.#session) fail('seal.broken')
-        this.#unread -= data.length
+        this.#unread -= price(data)
         return
       }
       const record = new Uint8Array(data)
       if (!this.#session) {
-        this.#unread -= record.length
-        const keys = await handshake.finish(record)
+        this.#unread -= price(data)
+        const keys = await this.#handshake!.finish(record)
+        this.#handshake = undefined
         const s = session(
           suite,
           keys,
@@ -146,13 +149,15 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad, raw }: Parts
           error => this.#fail(error),
         )
         this.#session = s
+        if (this.readyState > 2) return this.#erase()
         const proof = await credential(keys.th, this.#credential, device)
+        this.#credential = [0, '']
         await s.write(auth, proof.length, () => proof)
         if (raw) this.#open()
         return
       }
       const opened = await this.#session.open(record)
-      this.#kept += record.length
+      this.#kept += price(data)
       if (opened.kind === text || opened.kind === binary) {
         this.#parts.push(opened.data)
         if (opened.more) return
@@ -202,18 +207,9 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad, raw }: Parts
       for (let at = 0; at < size; at += maxData) {
         const n = Math.min(maxData, size - at)
         const part = async () => (await all).subarray(at, at + n)
-        this.#write(typeof data === 'string' ? text : binary, n, part, at + n < size)?.then(() => {
+        this.#session!.write(typeof data === 'string' ? text : binary, n, part, at + n < size).then(() => {
           this.#held -= n
         })
-      }
-    }
-
-    #write(...args: Parameters<Session['write']>): Promise<void> | undefined {
-      try {
-        return this.#session!.write(...args)
-      } catch (error) {
-        this.#fail(error)
-        return
       }
     }
 
@@ -221,14 +217,14 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad, raw }: Parts
       if (this.readyState > 1) return
       if (!this.readyState) this.#fail(new SallyportError('aborted', 'closed'))
       // A connection that is given up is not asked for a goodbye, and a page on its way into the cache has no time for one.
-      else if (raw && /^local\.[a-z]+$/.test(reason)) this.#done({ code: code!, reason, wasClean: false }, [1000])
+      else if (raw && /^local\.[a-z]+$/.test(reason)) this.#done(code!, reason, false)
       else this.#leave(code ? join(uint(code, 2), new TextEncoder().encode(reason)) : new Uint8Array())
     }
 
     #leave(data: Bytes): void {
       this.readyState = 2
       // Once it is closed the platform drops what still comes: the other side's end is waited for.
-      this.#write(end, data.length, () => data)?.then(() => {
+      this.#session!.write(end, data.length, () => data).then(() => {
         if (this.#end) this.#hangUp()
         else if (this.readyState < 3) this.#late = setTimeout(() => this.#hangUp(), farewell)
       })
@@ -246,42 +242,44 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad, raw }: Parts
     /** The socket below is closed. */
     #over(reason: string, again?: boolean, cause?: unknown): Promise<void> | void {
       const [code, text] = this.#end ?? []
-      if (code) this.#done({ code, reason: text!, wasClean: true })
+      if (code) this.#done(code, text!, true)
       else if (this.#session) fail('seal.truncated', cause)
       // The keys may have changed since the document was fetched.
       else if (reason.endsWith(';seal.keys') && !again) return this.#connect(true)
-      else throw new SallyportError('network', `ended without a seal: ${reason}`, { cause })
+      else throw new SallyportError('network', `unsealed: ${reason}`, { cause })
     }
 
     #fail(cause: unknown): void {
       if (this.readyState > 2) return
-      const error =
-        cause instanceof SallyportError
-          ? cause
-          : new SallyportError(this.#session ? 'seal.broken' : 'seal.handshake', `${cause}`, { cause })
+      const ours = cause instanceof SallyportError
+      const error = ours ? cause : new SallyportError(this.#session ? 'seal.broken' : 'seal.handshake', `${cause}`, { cause })
       const { code } = error
       const fault = code === 'unsupported' || (code.includes('.') && code !== 'seal.truncated')
-      this.#done({ code: fault ? 4905 : 1006, reason: fault ? code : '', wasClean: false }, fault ? [4905, code] : [], error)
+      this.#done(fault ? 4905 : 1006, fault ? code : '', false, error)
     }
 
-    #done(
-      close: { code: number; reason: string; wasClean: boolean },
-      outside: [code?: number | undefined, reason?: string] = [],
-      error?: SallyportError,
-    ): void {
+    #done(code: number, reason: string, wasClean: boolean, error?: SallyportError): void {
       this.readyState = 3
       clearTimeout(this.#late)
       this.#gone.abort()
-      this.#handshake?.erase()
-      this.#session?.erase()
+      this.#erase()
       const inner = this.#inner
       if (inner) {
         inner.onopen = inner.onmessage = inner.onclose = null
         inner.onerror = () => {} // the class of package ws throws an error that nobody hears
-        inner.close(...outside)
+        // Outside nothing is said but the fault of a seal.
+        if (error && reason) inner.close(code, reason)
+        else inner.close(1000)
       }
-      if (error) this.onerror?.({ ...close, error })
-      this.onclose?.(close)
+      if (error) this.onerror?.({ code, reason, error })
+      this.onclose?.({ code, reason, wasClean })
+    }
+
+    #erase(): void {
+      this.#handshake?.erase()
+      this.#session?.erase()
+      this.#handshake = this.#session = undefined
+      this.#parts = []
     }
 
     terminate(): void {

@@ -64,6 +64,8 @@ test.each([
   ['unsupported', 'never'],
 ])('an end by the seal on this side: %s, and then %s', (reason, act) => {
   expect(judge(4905, reason)).toEqual({ code: reason, act })
+  // What the door announced inside comes first.
+  expect(judge(4905, reason, 'auth.revoked')?.code).toBe('auth.revoked')
 })
 
 interface Offer {

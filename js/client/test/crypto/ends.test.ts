@@ -89,6 +89,25 @@ describe('nothing of the application is shown outside', () => {
     expect(door.lines[0]!.url).toBe(url)
   })
 
+  test('a token: none of it goes to the endpoint of tickets, which is not asked', async () => {
+    const door = await pinned()
+    let asked = 0
+    const ticket = async () => {
+      asked++
+      return { ticket: 'sallyport.ticket.abc' }
+    }
+    const { ws } = dropIn(door, { ticket, token: 'a.bearer.token' })
+    const client = createClient(url, { ...door.options, ticket, token: 'a.bearer.token' })
+    await Promise.all([client.connect(), vi.waitFor(() => expect(ws.readyState).toBe(1))])
+    expect(asked).toBe(0)
+    for (const line of door.lines) {
+      expect(Buffer.from(line.opened[0]!.data).toString('latin1')).toBe('\x02\0\x0ea.bearer.token\0')
+      expect(line.protocols).toEqual(['sallyport.v1+seal'])
+    }
+    client.close()
+    ws.close()
+  })
+
   test('why the client gives a connection up', async () => {
     const door = await pinned()
     const heard: Record<string, () => void> = {}

@@ -96,6 +96,21 @@ test('what fails and may pass is tried again', async () => {
   expect(r.ends[0]).toMatchObject({ close: 4905, code: 'local.keys' })
 })
 
+const key = (how: string, namedCurve: string, extractable: boolean) =>
+  crypto.subtle.generateKey({ name: how, namedCurve }, extractable, ['sign', 'verify']) as Promise<CryptoKeyPair>
+
+test.each<[string, string, string, boolean, boolean]>([
+  ['Ed25519', 'Ed25519', '', false, true],
+  ['ECDSA on P-256', 'ECDSA', 'P-256', false, true],
+  ['one that can be copied', 'Ed25519', '', true, false],
+  ['another that can be copied', 'ECDSA', 'P-256', true, false],
+  ['ECDSA on P-384', 'ECDSA', 'P-384', false, false],
+])('the key of a device: %s', async (_, how, curve, extractable, good) => {
+  const device = await key(how, curve, extractable)
+  if (good) expect(sealed({ pins: [pin], device })).toBeTypeOf('function')
+  else expect(() => sealed({ pins: [pin], device })).toThrow(TypeError)
+})
+
 test.each([
   ['none', []],
   ['the empty text', ['']],
