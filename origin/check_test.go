@@ -186,6 +186,11 @@ func TestCheckHost(t *testing.T) {
 			r.Host = tt.host
 			r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{Port: 8443})))
 			wantVerdict(t, "", p.CheckHost(r), "", tt.want)
+			want := tt.want
+			if want == bad { // the text alone is no Host at all
+				want = no
+			}
+			wantVerdict(t, "", p.CheckHostText(tt.host, 8443), "", want)
 		})
 	}
 	t.Run("SR-13 a listener that is not known has no port", func(t *testing.T) {

@@ -32,20 +32,27 @@ func (p *Policy) CheckHost(r *http.Request) error {
 	if r.Host == "" || len(lines) > 1 || len(lines) == 1 && lines[0] != r.Host {
 		return deny.Because(deny.HTTPMalformed, fmt.Errorf("%d Host lines besides %s", len(lines), quote(r.Host)))
 	}
-	if len(r.Host) > MaxLength {
-		return deny.Because(deny.HTTPHost, fmt.Errorf("a Host of %d bytes", len(r.Host)))
+	return p.CheckHostText(r.Host, ListenerPort(r))
+}
+
+// CheckHostText is CheckHost for whoever has kept of a request no more than the
+// text of its Host, which was there once, and its [ListenerPort]: a connection
+// that is judged again after a reload. The error is a denial with deny.HTTPHost.
+func (p *Policy) CheckHostText(host string, listener uint16) error {
+	if len(host) > MaxLength {
+		return deny.Because(deny.HTTPHost, fmt.Errorf("a Host of %d bytes", len(host)))
 	}
-	name, port, ok := splitPort(lower(r.Host))
+	name, port, ok := splitPort(lower(host))
 	if !ok || !validHost(name) {
-		return deny.Because(deny.HTTPHost, fmt.Errorf("host %s is no canonical host name", quote(r.Host)))
+		return deny.Because(deny.HTTPHost, fmt.Errorf("host %s is no canonical host name", quote(host)))
 	}
 	if port == 0 {
 		port = tlsPort
 	}
-	if p.serves(name, port) || (port == tlsPort || port == listenerPort(r)) && p.serves(name, 0) {
+	if p.serves(name, port) || (port == tlsPort || port == listener) && p.serves(name, 0) {
 		return nil
 	}
-	return deny.Because(deny.HTTPHost, fmt.Errorf("host %s is not listed", quote(r.Host)))
+	return deny.Because(deny.HTTPHost, fmt.Errorf("host %s is not listed", quote(host)))
 }
 
 func (p *Policy) serves(name string, port uint16) bool {
@@ -56,8 +63,8 @@ func (p *Policy) serves(name string, port uint16) bool {
 	return ok && p.below[hostPort{rest, port}] && !isSuffix(name)
 }
 
-// listenerPort is 0 if the server does not tell.
-func listenerPort(r *http.Request) uint16 {
+// ListenerPort is the port that r came to; 0 if its server does not tell.
+func ListenerPort(r *http.Request) uint16 {
 	if a, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok && a != nil {
 		return uint16(a.Port)
 	}

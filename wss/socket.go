@@ -25,7 +25,8 @@ type socket struct {
 // before is what a socket holds until its connection is admitted.
 type before struct {
 	waiting, shaking seat
-	release          func() // of Options.PerAddress; may be nil
+	release          func()            // of Options.PerAddress; may be nil
+	hello            *[bufferSize]byte // lent for socket.hello; owned by the reader
 }
 
 func (s *socket) Read(p []byte) (int, error) {
@@ -33,6 +34,10 @@ func (s *socket) Read(p []byte) (int, error) {
 		n := copy(p, s.hello)
 		if s.hello = s.hello[n:]; len(s.hello) == 0 {
 			s.hello = nil
+			if b := s.before.Load(); b != nil && b.hello != nil {
+				giveBack(b.hello)
+				b.hello = nil
+			}
 		}
 		return n, nil
 	}
@@ -114,7 +119,7 @@ var errPlaintext = errors.New("wss: not TLS")
 // peekHello waits for the first TLS record, which the next reads return again.
 // It takes its time without holding a place in the pool of handshakes.
 func (s *socket) peekHello() error {
-	b := make([]byte, recordHeader, 2<<10)
+	b := make([]byte, recordHeader)
 	for n := 0; n < recordHeader; {
 		k, err := s.Conn.Read(b[n:])
 		n += k
@@ -130,10 +135,20 @@ func (s *socket) peekHello() error {
 	if size == 0 || size > maxRecord {
 		return errors.New("wss: a TLS record of a wrong size")
 	}
-	b = append(b, make([]byte, size)...)
-	_, err := io.ReadFull(s.Conn, b[recordHeader:])
-	s.hello = b
+	s.hello = s.lend(b, size)
+	_, err := io.ReadFull(s.Conn, s.hello[recordHeader:])
 	return err
+}
+
+// lend returns room for a record that begins with head, lent if it is not larger
+// than almost all are. That of a connection that fails is left to the garbage.
+func (s *socket) lend(head []byte, size int) []byte {
+	b := s.before.Load()
+	if b == nil || len(head)+size > bufferSize { // evicted, or a very long hello
+		return append(head, make([]byte, size)...)
+	}
+	b.hello = buffers.Get().(*[bufferSize]byte)
+	return append(b.hello[:0], head...)[:len(head)+size]
 }
 
 // linger ends a connection so that the peer can read what was written last: FIN,
