@@ -3,7 +3,6 @@ package sallyport
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -32,22 +31,23 @@ type Conn struct {
 	id      string
 	gate    string
 	origin  string
-	seals   string        // the token that wants the seal; empty if it is not sealed
-	key     string        // the thumbprint of the key that its client has proven to hold, if any
-	host    *http.Request // with nothing but what the host check reads
+	seals   string // the token that wants the seal; empty if it is not sealed
+	key     string // the thumbprint of the key that its client has proven to hold, if any
+	host    host
 	address netip.Addr
 	began   time.Time
 	place   *guard.Place
 	polls   bool // it came through a listener of ours: its sockets may be polled
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
 
 	identity atomic.Pointer[auth.Identity] // replaced by renewal only
 	life     guard.Life
 	alarm    guard.Alarm
-	recheck  recheck
+	recheck  atomic.Pointer[recheck] // nil if nobody is asked again
 
 	ended atomic.Pointer[ending] // the first wins
+
+	context atomic.Pointer[scope]              // made when somebody asks for it
+	opening atomic.Pointer[context.CancelFunc] // of the route's Open
 
 	// mu is held while the connection goes live, while an ending looks whether it
 	// has, and while the route pauses or goes on.
@@ -62,7 +62,7 @@ type Conn struct {
 	paused atomic.Uint32 // why nothing is read: pausedRate, pausedRoute
 
 	// Owned by the event in progress.
-	partial []byte // of an unfinished message; its capacity is taken from the budget
+	partial []byte // of an unfinished message; lent, and its capacity is taken from the budget
 
 	peerCode   atomic.Uint32 // of the close frame received; 0 = none
 	peerReason atomic.Pointer[string]
@@ -107,9 +107,6 @@ func (c *Conn) Expires() time.Time {
 	end, _ := c.life.End()
 	return end
 }
-
-// Context ends when the connection does; its cause is a [*deny.Denial].
-func (c *Conn) Context() context.Context { return c.ctx }
 
 // Reason is why the connection ended; 0 while it has not.
 func (c *Conn) Reason() deny.Reason {
@@ -182,9 +179,7 @@ func (c *Conn) Send(ctx context.Context, m Message) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-c.ctx.Done():
-			return ErrClosed
-		case <-l.Room():
+		case <-l.Room(): // also when the connection has ended
 		}
 		if err := c.Post(m); !errors.Is(err, ErrSlow) {
 			return err

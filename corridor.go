@@ -163,10 +163,10 @@ func (d *Door) corridor(p *policy, g *gate, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	defer d.openings.Done()
-	stop := context.AfterFunc(c.ctx, cancel)
+	c.whileOpening(cancel)
 	h := v.handshake(c)
 	sink, err := g.Route.Open(ctx, h) // 6
-	stop()
+	c.whileOpening(nil)
 	if err != nil {
 		if ended := c.ended.Load(); ended != nil { // a stop won
 			err = deny.Because(ended.reason, ended.cause)

@@ -48,7 +48,7 @@ func (c *Conn) end(e ending) {
 	if !c.ended.CompareAndSwap(nil, &e) {
 		return
 	}
-	c.cancel(&deny.Denial{Reason: e.reason, Cause: e.cause})
+	c.cancel(&e)
 	c.door.leave(c)
 	if !e.flush { // else a stop still finds it
 		c.door.forgetConn(c)

@@ -66,15 +66,14 @@ func (c owner) hand(messages int) {
 func (c owner) collect(ev ws.Event) bool {
 	if need := len(c.partial) + len(ev.Data); need > cap(c.partial) {
 		grown := min(max(need, 2*cap(c.partial), 1<<10), max(need, int(c.life.Config().MaxMessage)))
-		if !c.door.budget.Take(grown) {
+		bigger := link.Lend(grown)
+		if !c.door.budget.Take(cap(bigger)) {
+			link.GiveBack(bigger)
 			c.End(deny.GuardFull, errors.New("limits.buffered"))
 			return false
 		}
-		bigger := make([]byte, len(c.partial), grown)
-		copy(bigger, c.partial)
-		held := c.partial
+		bigger = append(bigger, c.partial...)
 		c.dropPartial()
-		clear(held)
 		c.partial = bigger
 	}
 	c.partial = append(c.partial, ev.Data...)
@@ -83,6 +82,7 @@ func (c owner) collect(ev ws.Event) bool {
 
 func (c owner) dropPartial() {
 	c.door.budget.Give(cap(c.partial))
+	link.GiveBack(c.partial)
 	c.Conn.partial = nil
 }
 
@@ -109,6 +109,9 @@ func (c owner) Arrived(n int, unfinished bool) {
 	unfinished = unfinished || c.sealed != nil && c.sealed.begun // inside, whole records may be parts
 	if alarm := c.life.Heard(n, unfinished); !alarm.IsZero() {
 		c.door.clock.Set(&c.alarm, alarm)
+	}
+	if a, ok := c.sink.(arrivals); ok {
+		a.InternalArrived()
 	}
 }
 

@@ -70,7 +70,7 @@ func (d *Door) guarded(p *policy, g *gate, w http.ResponseWriter, r *http.Reques
 // may last as long as a connection, and ends for the same reasons.
 type request struct {
 	gate, origin string
-	host         *http.Request // as in Conn
+	host         host
 	id           auth.Identity
 	end          context.CancelCauseFunc
 }

@@ -58,7 +58,7 @@ func (b *inbox) Opened(c *Conn) {
 	c.door.helpers.Go(func() {
 		defer c.survive()
 		defer b.drop(c)
-		ctx := context.WithValue(c.ctx, inboxKey{}, b)
+		ctx := context.WithValue(c.Context(), inboxKey{}, b)
 		finish(c, b.f(ctx, c))
 	})
 }
@@ -171,12 +171,12 @@ func (c *Conn) Receive(ctx context.Context) (Message, error) {
 		}
 		if closed {
 			b.signal() // for the next call
-			return Message{}, context.Cause(c.ctx)
+			return Message{}, context.Cause(c.Context())
 		}
 		select {
 		case <-b.arrived:
 		case <-ctx.Done():
-			if c.ctx.Err() != nil {
+			if c.Context().Err() != nil {
 				<-b.arrived // the connection ended: Closed follows, or has been called
 				continue
 			}

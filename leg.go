@@ -28,6 +28,24 @@ func (c *Conn) InternalLeg(socket net.Conn, owner link.Owner, config link.Config
 	return link.New(c.door.engines.of(c.polls), socket, owner, config, nil)
 }
 
+// InternalHold has what is posted wait for InternalFlush: a relay sends what one
+// event brought in one write.
+func (c *Conn) InternalHold() {
+	if l := c.live(); l != nil {
+		l.Hold()
+	}
+}
+
+// InternalFlush ends an InternalHold.
+func (c *Conn) InternalFlush() {
+	if l := c.live(); l != nil {
+		l.Flush()
+	}
+}
+
+// arrivals is a Sink that is told when all that arrived at once was handed to it.
+type arrivals interface{ InternalArrived() }
+
 // InternalClock is the door's clock.
 func (c *Conn) InternalClock() *guard.Clock { return c.door.clock }
 

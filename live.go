@@ -26,7 +26,6 @@ func (d *Door) newConn(v *visit, place *guard.Place) *Conn {
 	}
 	c.key = v.key()
 	_, c.polls = wss.FromContext(v.r.Context())
-	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	id := v.id
 	id.Handle = bytes.Clone(id.Handle) // erased at the end
 	c.identity.Store(&id)
@@ -35,15 +34,31 @@ func (d *Door) newConn(v *visit, place *guard.Place) *Conn {
 	return c
 }
 
-// hostOf keeps of r what the host check reads, for a later judgement.
-func hostOf(r *http.Request) *http.Request {
-	ctx := context.WithValue(context.Background(), http.LocalAddrContextKey, r.Context().Value(http.LocalAddrContextKey))
-	return (&http.Request{Host: r.Host, Header: http.Header{}}).WithContext(ctx)
+// host is what the host check reads of a request, for a later judgement.
+type host struct {
+	name string
+	port uint16 // of the listener; 0 if it is not known
+}
+
+func hostOf(r *http.Request) host {
+	h := host{name: r.Host}
+	if a, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok && a != nil {
+		h.port = uint16(a.Port)
+	}
+	return h
+}
+
+// request has nothing but what the host check reads.
+func (h host) request(ctx context.Context) *http.Request {
+	if h.port != 0 {
+		ctx = context.WithValue(ctx, http.LocalAddrContextKey, &net.TCPAddr{Port: int(h.port)})
+	}
+	return (&http.Request{Host: h.name, Header: http.Header{}}).WithContext(ctx)
 }
 
 // handshake is what the route may see: no ticket, none of our subprotocols.
 func (v *visit) handshake(c *Conn) *Handshake {
-	r := v.r.Clone(c.ctx)
+	r := v.r.Clone(c.Context())
 	h := &Handshake{Request: r, ID: c.id, Gate: c.gate, Identity: v.id, Origin: c.origin, Address: c.address, Conn: c}
 	h.Protocols = v.apps
 	if v.seals != "" { // the answer was given, and named one

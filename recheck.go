@@ -44,13 +44,14 @@ func (d *Door) startRecheck(c *Conn, g *gate) {
 	if authority == nil {
 		return
 	}
-	rc := &c.recheck
+	rc := &recheck{conn: c, authority: authority}
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
-	if rc.ended {
+	if c.recheck.Store(rc); c.ended.Load() != nil { // it ended before it could stop us
+		rc.ended = true
+		clear(c.identity.Load().Handle)
 		return
 	}
-	rc.conn, rc.authority = c, authority
 	rc.interval, rc.grace = authority.Every()
 	rc.alarm.Ticker = rc
 	first := rc.interval
@@ -65,9 +66,7 @@ func (rc *recheck) stop(d *Door) {
 	defer rc.mu.Unlock()
 	rc.ended = true
 	d.clock.Cancel(&rc.alarm)
-	if rc.conn != nil {
-		clear(rc.conn.identity.Load().Handle) // may hold what the browser sent
-	}
+	clear(rc.conn.identity.Load().Handle) // may hold what the browser sent
 	if rc.cancel != nil {
 		rc.cancel()
 	}

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"iter"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport/auth"
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/guard"
+	"github.com/sallyport/sallyport/internal/link"
+	"github.com/sallyport/sallyport/internal/ws"
 )
 
 // enter puts c in the registry, as opening: from then on a revocation finds it.
@@ -40,7 +41,9 @@ func (d *Door) enter(c *Conn) error {
 // leave gives back what c holds of the door.
 func (d *Door) leave(c *Conn) {
 	d.clock.Cancel(&c.alarm)
-	c.recheck.stop(d)
+	if rc := c.recheck.Load(); rc != nil {
+		rc.stop(d)
+	}
 	c.place.Release()
 }
 
@@ -149,10 +152,12 @@ func (p *policy) every() iter.Seq[*gate] {
 }
 
 // Broadcast queues m on every connection of to, without waiting. A connection
-// that is too slow for it is ended with guard.slow and counts as dropped.
+// that is too slow for it is ended with guard.slow and counts as dropped. A
+// message of up to 16 KiB is framed once for all that are not sealed.
 func (d *Door) Broadcast(to iter.Seq[*Conn], m Message) (queued, dropped int) {
+	frames := shared{message: m}
 	for c := range to {
-		switch err := c.Post(m); {
+		switch err := c.postShared(&frames); {
 		case err == nil:
 			queued++
 		case errors.Is(err, ErrSlow):
@@ -165,9 +170,49 @@ func (d *Door) Broadcast(to iter.Seq[*Conn], m Message) (queued, dropped int) {
 	return queued, dropped
 }
 
+// shared is a message as it goes to many connections: framed when the first of its
+// kind comes along.
+type shared struct {
+	message        Message
+	plain, channel []byte // without and with sallyport.v1
+}
+
+// frame returns m's frame for c; nil if c cannot share one.
+func (s *shared) frame(c *Conn) []byte {
+	frame, marks := &s.plain, (*link.Marks)(nil)
+	if c.control != nil {
+		frame, marks = &s.channel, controlMarks
+	}
+	if *frame == nil && c.sealed == nil {
+		*frame = link.Frame(ws.Opcode(s.message.Kind), marks, s.message.Data)
+	}
+	if c.sealed != nil {
+		return nil
+	}
+	return *frame
+}
+
+// postShared is Post for a message that others get too.
+func (c *Conn) postShared(s *shared) error {
+	l := c.live()
+	if l == nil {
+		return ErrClosed
+	}
+	frame := s.frame(c)
+	if frame == nil {
+		return c.Post(s.message)
+	}
+	if err := l.SendShared(frame); err != nil {
+		return err
+	}
+	c.life.Data(false)
+	c.replies.Add(1)
+	return nil
+}
+
 // judgeAs leaves out what handshakes and ordinary requests do not share: whether
 // an origin may be missing. key is what a sealed connection has proven.
-func (d *Door) judgeAs(gate string, host *http.Request, from string, id auth.Identity, sealed bool, key string) error {
+func (d *Door) judgeAs(gate string, from host, origin string, id auth.Identity, sealed bool, key string) error {
 	p := d.policy.Load()
 	g := p.gates[gate]
 	if g == nil {
@@ -175,10 +220,10 @@ func (d *Door) judgeAs(gate string, host *http.Request, from string, id auth.Ide
 			return deny.Because(deny.PolicyChanged, errors.New("the gate is gone"))
 		}
 	}
-	if err := g.origin.CheckHost(host); err != nil {
+	if err := g.origin.CheckHost(from.request(context.Background())); err != nil {
 		return deny.Because(deny.PolicyChanged, err)
 	}
-	if from != "none" && !g.origin.Trusts(from) {
+	if origin != "none" && !g.origin.Trusts(origin) {
 		return deny.Because(deny.PolicyChanged, errors.New("the origin is no longer trusted"))
 	}
 	if g.Seal == SealRequired {

@@ -88,7 +88,7 @@ func (c owner) renewInBand(cmd command) {
 	}
 	c.door.helpers.Go(func() { // ends after openWait, or with the connection
 		defer c.survive()
-		ctx, cancel := context.WithTimeout(c.ctx, openWait)
+		ctx, cancel := context.WithTimeout(c.Context(), openWait)
 		defer cancel()
 		err := c.door.renewBy(ctx, c.Conn, cmd)
 		answer := c.renewed()
@@ -148,7 +148,7 @@ func (c *Conn) noteRefusal(err error) {
 
 // presenting is a handshake of c's client with another credential.
 func (c *Conn) presenting(ctx context.Context, cmd command) (*http.Request, error) {
-	r := c.host.Clone(ctx)
+	r := c.host.request(ctx)
 	r.Method, r.Proto, r.ProtoMajor, r.ProtoMinor = http.MethodGet, "HTTP/1.1", 1, 1
 	r.URL, r.RequestURI, r.RemoteAddr = &url.URL{Path: c.gate}, c.gate, addressText(c.address)
 	if c.origin != "none" {

@@ -337,7 +337,7 @@ func TestGoroutines(t *testing.T) {
 	}
 	found := map[string]int{}
 	rulesFiles(t, func(name string, text []byte) {
-		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "test/") || strings.HasPrefix(name, "examples/") {
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "test/") || strings.HasPrefix(name, "examples/") || strings.HasPrefix(name, "bench/") {
 			return
 		}
 		files, file := rulesParse(t, name, text)

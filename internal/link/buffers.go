@@ -14,7 +14,15 @@ var pools [len(sizes)]sync.Pool
 // inspect, of tests, sees every buffer that comes back.
 var inspect func([]byte)
 
-// lend returns an empty buffer with room for n bytes, of at most segmentSize.
+// Lend is for the owners of links that collect what arrives. It returns an empty
+// buffer with room for at least n bytes; give it back with [GiveBack].
+func Lend(n int) []byte { return lend(n) }
+
+// GiveBack takes back what Lend returned. Nobody may use it any more.
+func GiveBack(b []byte) { giveBack(b) }
+
+// lend returns an empty buffer with room for n bytes. One of more than
+// segmentSize is not lent.
 func lend(n int) []byte {
 	if n <= smallest {
 		return make([]byte, 0, n)
@@ -57,6 +65,8 @@ func giveBack(b []byte) {
 				inspect(b[:size])
 			}
 			pools[i].Put(&b)
+			return
 		}
 	}
+	clear(b)
 }

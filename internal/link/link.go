@@ -116,7 +116,9 @@ func New(e engine.Engine, socket net.Conn, owner Owner, config Config, first []b
 		l.parser.MaxFragments = int(max(ws.DefaultMaxFragments, config.MaxMessage/512))
 	}
 	l.out.link = l
-	l.out.head = first
+	if len(first) > 0 {
+		l.out.besides().head = first
+	}
 	l.handle = e.Attach(socket, l)
 	l.socket = l.handle.Socket()
 	l.prompt, _ = l.handle.(engine.Prompt)
@@ -188,8 +190,16 @@ func (l *Link) Late() {
 	}
 }
 
+// Hold has what is queued from now on wait for Flush, or for the end of an event of
+// the link, where the engine's sockets do not wait. Endings do not wait.
+func (l *Link) Hold() {
+	if l.prompt != nil {
+		l.held.Store(true)
+	}
+}
+
 // Flush sends what is queued, if that needs no waiting. It is an engine's event,
-// and for owners that have held it back with Hold.
+// and follows Hold.
 func (l *Link) Flush() {
 	if l.prompt != nil {
 		l.held.Store(false)
@@ -256,8 +266,8 @@ func (l *Link) goodbye(code uint16, reason string) []byte {
 	}
 	l.out.mu.Lock()
 	defer l.out.mu.Unlock()
-	if l.out.code == 0 {
-		l.out.code, l.out.reason = code, reason
+	if e := l.out.ending(); e.code == 0 {
+		e.code, e.reason = code, reason
 	}
 	return ws.AppendClose(nil, l.config.Role, code, "")
 }

@@ -41,15 +41,11 @@ type outbox struct {
 	link *Link
 
 	mu       sync.Mutex // guards everything below; not held while the socket is written
-	head     []byte     // goes before all else: the 101
-	announce []byte     // goes before last, unless a message was cut off
-	last     []byte     // goes after all else: the close frame
 	queue    []segment
 	one      [1]segment // of queue, which is usually short
-	between  []byte     // frames that wait for the end of the message being queued, at most maxBetween
-	beyond   int        // bytes inserted since the queue was full
 	queued   int        // bytes in queue, and of the segment being written
-	answer   []byte     // pongs that wait, at most maxPongs and one
+	beside   *beside    // nil for most, as goodbye
+	goodbye  *goodbye
 	started  bool
 	writing  bool // somebody does
 	finished bool // nothing more is accepted
@@ -58,18 +54,54 @@ type outbox struct {
 	failed   bool // the socket no longer takes anything
 	gone     bool // the reader has ended
 	released bool
-	open     bool      // the frames queued so far end within a message
-	cutOff   bool      // … those taken by the writer do
-	until    time.Time // of the reset, once a stop has come
+	open     bool // the frames queued so far end within a message
+	cutOff   bool // … those taken by the writer do
 	above    bool
 	room     chan struct{} // closed when above becomes false; nil if nobody waits
 
 	// Of a link that seals.
-	code    uint16 // of the close frame, and its text: for the sealed end
-	reason  string
 	owes    bool      // the sealer has a record to send
 	sealing ws.Opcode // of the message being sealed
 	sealErr bool      // the sealer has failed: nothing but last is sent
+}
+
+// beside is what is sent beside the queue.
+type beside struct {
+	head    []byte // before all else: the 101
+	answer  []byte // pongs that wait, at most maxPongs and one
+	between []byte // frames that wait for the end of the message being queued, at most maxBetween
+	beyond  int    // bytes inserted since the queue was full
+}
+
+func (o *outbox) besides() *beside {
+	if o.beside == nil {
+		o.beside = new(beside)
+	}
+	return o.beside
+}
+
+// goodbye is how a link ends.
+type goodbye struct {
+	announce []byte    // goes before last, unless a message was cut off
+	last     []byte    // goes after all else: the close frame
+	until    time.Time // of the reset, once a stop has come
+	code     uint16    // of the close frame, and its text: for the sealed end
+	reason   string
+}
+
+func (o *outbox) ending() *goodbye {
+	if o.goodbye == nil {
+		o.goodbye = new(goodbye)
+	}
+	return o.goodbye
+}
+
+// last is the close frame, if it is still to be sent.
+func (o *outbox) last() []byte {
+	if o.goodbye == nil {
+		return nil
+	}
+	return o.goodbye.last
 }
 
 func (o *outbox) makeRoom() {
@@ -139,7 +171,8 @@ func (o *outbox) append(frames []byte) {
 // insert queues frames of whole messages behind the message being queued.
 func (o *outbox) insert(frames []byte) {
 	if o.open {
-		o.between = append(o.between, frames...)
+		b := o.besides()
+		b.between = append(b.between, frames...)
 		o.queued += len(frames)
 		return
 	}
@@ -148,10 +181,10 @@ func (o *outbox) insert(frames []byte) {
 
 // flushBetween queues what waited for the end of a message.
 func (o *outbox) flushBetween() {
-	if len(o.between) > 0 {
-		o.queued -= len(o.between)
-		o.append(o.between)
-		o.between = nil
+	if b := o.beside; b != nil && len(b.between) > 0 {
+		o.queued -= len(b.between)
+		o.append(b.between)
+		b.between = nil
 	}
 }
 
@@ -169,10 +202,11 @@ func (o *outbox) pong(payload []byte) {
 	if o.finished {
 		return
 	}
-	if len(o.answer) >= maxPongs {
-		o.answer = o.answer[:0]
+	b := o.besides()
+	if len(b.answer) >= maxPongs {
+		b.answer = b.answer[:0]
 	}
-	o.answer = ws.AppendFrame(o.answer, o.link.config.Role, true, ws.Pong, payload)
+	b.answer = ws.AppendFrame(b.answer, o.link.config.Role, true, ws.Pong, payload)
 	o.wake()
 }
 
@@ -190,7 +224,7 @@ func (o *outbox) leave(last []byte) {
 	if o.finished {
 		return
 	}
-	o.finished, o.half, o.last = true, true, last
+	o.finished, o.half, o.ending().last = true, true, last
 	o.makeRoom()
 	o.link.socket.SetWriteDeadline(time.Now().Add(flushWait))
 	o.wake()
@@ -204,10 +238,10 @@ func (o *outbox) finish(last []byte, keep bool) {
 	defer o.mu.Unlock()
 	if !keep {
 		o.drop()
-		o.until = time.Now().Add(Linger)
+		o.ending().until = time.Now().Add(Linger)
 	}
-	if !o.half || o.last != nil && !keep {
-		o.last = last
+	if !o.half || o.last() != nil && !keep {
+		o.ending().last = last
 	}
 	o.finished, o.half, o.written = true, false, false
 	o.makeRoom()
@@ -216,7 +250,10 @@ func (o *outbox) finish(last []byte, keep bool) {
 		wait = flushWait
 	}
 	if last == nil {
-		o.head, o.failed = nil, true
+		o.failed = true
+		if o.beside != nil {
+			o.beside.head = nil
+		}
 	} else {
 		o.link.socket.SetWriteDeadline(time.Now().Add(wait))
 	}
@@ -231,19 +268,24 @@ func (o *outbox) cut() {
 		return
 	}
 	o.drop()
-	o.until = time.Now().Add(Linger)
-	o.link.socket.SetDeadline(o.until)
+	e := o.ending()
+	e.until = time.Now().Add(Linger)
+	o.link.socket.SetDeadline(e.until)
 }
 
 func (o *outbox) drop() {
-	held := len(o.between)
+	held := 0
+	if b := o.beside; b != nil {
+		held = len(b.between)
+		b.between, b.answer = nil, nil
+	}
 	for _, seg := range o.queue {
 		held += len(seg.bytes)
 		seg.giveBack()
 	}
 	o.queued -= held
 	o.link.config.Budget.Give(held)
-	o.queue, o.between, o.answer, o.open = nil, nil, nil, o.cutOff
+	o.queue, o.open = nil, o.cutOff
 }
 
 // wake has what is queued sent, unless somebody does so already.
@@ -272,7 +314,7 @@ func (o *outbox) flush() {
 
 // pending reports that there is work and nobody works on it.
 func (o *outbox) pending() bool {
-	return o.started && !o.writing && !o.written && (o.finished || o.owes || len(o.queue) > 0 || len(o.answer) > 0 || len(o.head) > 0)
+	return o.started && !o.writing && !o.written && (o.finished || o.owes || len(o.queue) > 0 || o.beside != nil && (len(o.beside.answer) > 0 || len(o.beside.head) > 0))
 }
 
 // written is what one write sends.
@@ -292,11 +334,11 @@ func (o *outbox) next() (w written, ok bool) {
 	}
 	o.owes = false
 	seals := o.link.config.Seal != nil
-	if len(o.head) > 0 {
-		w.bytes, o.head = o.head, nil
-	}
-	if len(o.answer) > 0 {
-		w.bytes, o.answer = append(w.bytes, o.answer...), nil
+	if b := o.beside; b != nil {
+		w.bytes, b.head, b.answer = append(b.head, b.answer...), nil, nil
+		if len(b.between) == 0 && b.beyond == 0 {
+			o.beside = nil
+		}
 	}
 	if len(o.queue) > 0 {
 		seg := o.pop()
@@ -313,17 +355,19 @@ func (o *outbox) next() (w written, ok bool) {
 		}
 		return w, true
 	}
+	last := o.last()
 	switch {
-	case o.last == nil && seals && !o.finished && !o.sealErr: // nothing is due behind an end
+	case last == nil && seals && !o.finished && !o.sealErr: // nothing is due behind an end
 		w.bytes, w.err = o.due(w.bytes)
-	case o.last == nil:
+	case last == nil:
 	case seals:
 		w.bytes = o.sealEnd(w.bytes)
 	case !o.cutOff:
-		w.bytes = append(w.bytes, o.announce...)
+		w.bytes = append(w.bytes, o.goodbye.announce...)
 	}
-	if o.last != nil {
-		w.bytes, o.announce, o.last = append(w.bytes, o.last...), nil, nil
+	if last != nil {
+		e := o.goodbye
+		w.bytes, e.announce, e.last = append(w.bytes, e.last...), nil, nil
 	}
 	return w, w.bytes != nil || w.err != nil
 }
@@ -426,7 +470,7 @@ func (o *outbox) settle() {
 	}
 	o.written = true
 	tell := !o.failed && !o.gone && !o.half
-	until := o.until
+	until := o.ending().until
 	if until.IsZero() {
 		until = time.Now().Add(Linger)
 	}

@@ -66,14 +66,15 @@ func (o *outbox) due(dst []byte) ([]byte, error) {
 // nothing, and the close frame stays.
 func (o *outbox) sealEnd(dst []byte) []byte {
 	l := o.link
-	if o.announce != nil && !o.cutOff {
-		if more, err := o.seal(dst, o.announce); err == nil {
+	e := o.goodbye
+	if e.announce != nil && !o.cutOff {
+		if more, err := o.seal(dst, e.announce); err == nil {
 			dst = more
 		}
 	}
-	if record, err := l.config.Seal.End(nil, o.code, o.reason); err == nil {
+	if record, err := l.config.Seal.End(nil, e.code, e.reason); err == nil {
 		dst = ws.AppendFrame(dst, l.config.Role, true, ws.Binary, record)
-		o.last = ws.AppendClose(nil, l.config.Role, 1000, "")
+		e.last = ws.AppendClose(nil, l.config.Role, 1000, "")
 	}
 	return dst
 }

@@ -113,6 +113,44 @@ func appendFrame(dst []byte, role ws.Role, fin bool, op ws.Opcode, mark, data []
 	return dst
 }
 
+// Frame returns the frame of a whole message for any server link with these
+// marks, for SendShared; nil if it would not fit into one frame.
+func Frame(op ws.Opcode, m *Marks, data []byte) []byte {
+	var mark []byte
+	if m != nil {
+		mark = m.App
+	}
+	n := len(mark) + len(data)
+	if n > frameSize {
+		return nil
+	}
+	return appendFrame(make([]byte, 0, ws.HeaderSize(ws.Server, uint64(n))+n), ws.Server, true, op, mark, data)
+}
+
+// SendShared queues a message that [Frame] has made for links of this kind. Nobody
+// may change it any more. A link that seals has no use for it.
+func (l *Link) SendShared(frame []byte) error {
+	o := &l.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.accept(len(frame), true); err != nil {
+		return err
+	}
+	if len(o.queue) == 0 {
+		o.push(segment{bytes: frame, shared: true, ends: 1})
+	} else {
+		seg := o.segment(len(frame))
+		seg.bytes = append(seg.bytes, frame...)
+		seg.open = false
+		seg.ends++
+	}
+	o.open = false
+	o.queued += len(frame)
+	o.noteAbove()
+	o.wake()
+	return nil
+}
+
 // Insert queues frames of whole messages: at once, or behind the message that
 // is being queued, where 4 KiB may wait. 4 KiB are also accepted when the queue is
 // full: an answer must not be lost for that.
@@ -120,12 +158,13 @@ func (l *Link) Insert(frames []byte) error {
 	o := &l.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	b := o.besides()
 	if o.queued < maxQueue {
-		o.beyond = 0
+		b.beyond = 0
 	} else {
-		o.beyond += len(frames)
+		b.beyond += len(frames)
 	}
-	if len(o.between)+len(frames) > maxBetween || o.beyond > maxBetween {
+	if len(b.between)+len(frames) > maxBetween || b.beyond > maxBetween {
 		return ErrFull
 	}
 	if err := o.accept(len(frames), false); err != nil {
@@ -151,7 +190,7 @@ func (l *Link) Owe() {
 func (l *Link) Inserted() bool {
 	l.out.mu.Lock()
 	defer l.out.mu.Unlock()
-	return len(l.out.between) > 0
+	return l.out.beside != nil && len(l.out.beside.between) > 0
 }
 
 // Announce sets frames of whole messages that the link sends right before its
@@ -160,7 +199,7 @@ func (l *Link) Inserted() bool {
 func (l *Link) Announce(frames []byte) {
 	l.out.mu.Lock()
 	defer l.out.mu.Unlock()
-	l.out.announce = frames
+	l.out.ending().announce = frames
 }
 
 // SendFrames queues control frames that were made for this role: they may stand

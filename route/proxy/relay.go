@@ -87,6 +87,7 @@ func (r *relay) Message(c *sallyport.Conn, m sallyport.Message) {
 func (r streamed) Part(c *sallyport.Conn, p sallyport.Part) { r.up(p) }
 
 func (r *relay) up(p sallyport.Part) {
+	r.leg.Hold() // until InternalArrived
 	switch err := r.leg.SendPart(ws.Opcode(p.Kind), p.First, p.Last, p.Data); {
 	case errors.Is(err, link.ErrFull):
 		r.conn.End(deny.BackendTimeout, err)
@@ -100,6 +101,9 @@ func (r *relay) up(p sallyport.Part) {
 		}
 	}
 }
+
+// InternalArrived is the end of an event of the client's.
+func (r *relay) InternalArrived() { r.leg.Flush() }
 
 // Taken is how many messages the backend's socket has taken.
 func (r *relay) Taken() int64 { return r.leg.Delivered() }
@@ -137,6 +141,7 @@ func (b *backend) Ready() bool { return !b.stopped.Load() }
 // Data sends a part of a message of the backend on.
 func (b *backend) Data(ev ws.Event) {
 	part := sallyport.Part{Message: sallyport.Message{Kind: sallyport.Kind(ev.Op), Data: ev.Data}, First: ev.First, Last: ev.Last}
+	b.conn.InternalHold() // until Arrived
 	switch err := b.conn.PostPart(part); {
 	case errors.Is(err, sallyport.ErrSlow):
 		b.conn.End(deny.GuardSlow, err)
@@ -155,8 +160,11 @@ func (b *backend) Data(ev ws.Event) {
 // heartbeat of its own.
 func (b *backend) Control(ws.Event) {}
 
-// Arrived is the backend's sign of life.
-func (b *backend) Arrived(int, bool) { b.heard.Store(int64((*relay)(b).now())) }
+// Arrived is the backend's sign of life, and the end of an event.
+func (b *backend) Arrived(int, bool) {
+	b.heard.Store(int64((*relay)(b).now()))
+	b.conn.InternalFlush()
+}
 
 // PeerClosed answers the backend's goodbye and passes it on.
 func (b *backend) PeerClosed(code uint16, reason string) {

@@ -31,6 +31,7 @@ type Engine struct {
 	kicked  sync.WaitGroup // other goroutines
 
 	layout   *layout // of crypto/tls; nil if it is not known. Set with the first loops.
+	settling settling
 	lates    atomic.Int64
 	watching atomic.Bool
 
@@ -117,6 +118,7 @@ func (e *Engine) enter() (*loop, error) {
 	}
 	e.open++
 	e.next++
+	e.settling.connection(1)
 	return e.loops[e.next%len(e.loops)], nil
 }
 
@@ -145,6 +147,7 @@ func (e *Engine) begin() error {
 func (e *Engine) leave() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.settling.connection(-1)
 	if e.open--; e.open > 0 {
 		return
 	}

@@ -109,6 +109,7 @@ func (c *conn) feed() (more bool, err error) {
 	for taken := 0; ; {
 		n, err := loan.fill()
 		taken += n
+		c.engine.settling.bytes(int64(n))
 		in.used = max(in.used, n)
 		if rest := c.give(in.b[:n]); len(rest) > 0 {
 			c.kept = append([]byte(nil), rest...)
