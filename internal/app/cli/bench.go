@@ -102,7 +102,7 @@ func (b *benched) run(cmd *cobra.Command, s Streams, url string) error {
 		}
 	}
 	if err != nil {
-		return unopened(err, url)
+		return unopened(err)
 	}
 	if problem := result.Problem(); problem != "" {
 		return fail(exitFailure, "", "%s", problem)
@@ -174,7 +174,7 @@ func (b *benched) write(s Streams, result *load.Result) error {
 }
 
 // unopened is the error of a run whose first connection was impossible.
-func unopened(err error, url string) error {
+func unopened(err error) error {
 	if refused, ok := errors.AsType[*load.RefusedError](err); ok {
 		hint := ""
 		switch reason := refused.Reason; {
