@@ -37,12 +37,11 @@ func Write(root string) error {
 		return err
 	}
 	for _, s := range sections {
-		r := rows[s.row]
-		if r == nil {
-			continue
+		text := "Not measured yet."
+		if r := rows[s.row]; r != nil {
+			text = s.text(r)
 		}
-		text := s.text(r)
-		if len(s.panels) > 0 {
+		if r := rows[s.row]; r != nil && len(s.panels) > 0 {
 			file := s.row + ".svg"
 			if err := os.WriteFile(filepath.Join(plots, file), []byte(s.plot(r)), 0o644); err != nil {
 				return err

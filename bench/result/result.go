@@ -3,6 +3,7 @@
 package result
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,6 +110,9 @@ func Save(folder string, r *Row) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(folder, r.Name+".json"), append(compact(b), '\n'), 0o644)
 }
 
@@ -132,29 +136,26 @@ func Load(folder, name string) (*Row, error) {
 // difference too.
 func compact(b []byte) []byte {
 	var out []byte
-	depth := 0 // of lists of numbers
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == '[' && i+1 < len(b) && next(b[i+1:]) != '{' && next(b[i+1:]) != '"':
-			depth++
-			out = append(out, c)
-		case c == ']' && depth > 0:
-			depth--
-			out = append(out, c)
-		case depth > 0 && (c == '\n' || c == ' '):
-		default:
-			out = append(out, c)
+	quoted, list := false, false
+	for i, c := range b {
+		switch {
+		case c == '"' && b[i-1] != '\\': // a file begins with a brace
+			quoted = !quoted
+		case quoted:
+		case c == '[':
+			list = startsNumber(b[i+1:])
+		case c == ']':
+			list = false
+		case list && (c == '\n' || c == ' '):
+			continue
 		}
+		out = append(out, c)
 	}
 	return out
 }
 
-// next is the first byte that is no space.
-func next(b []byte) byte {
-	for _, c := range b {
-		if c != ' ' && c != '\n' {
-			return c
-		}
-	}
-	return 0
+// startsNumber reports whether the first byte that is no space is of a number.
+func startsNumber(b []byte) bool {
+	b = bytes.TrimLeft(b, " \n")
+	return len(b) > 0 && (b[0] == '-' || '0' <= b[0] && b[0] <= '9')
 }

@@ -35,7 +35,7 @@ var idleRow = &row{
 			}
 		}
 		time.Sleep(l.pause(500 * time.Millisecond))
-		slab, err := proc.Slab()
+		sockets, err := proc.Sockets()
 		if err != nil {
 			return err
 		}
@@ -60,11 +60,11 @@ var idleRow = &row{
 		if err := each("fresh"); err != nil {
 			return err
 		}
-		after, err := proc.Slab()
+		after, err := proc.Sockets()
 		if err != nil {
 			return err
 		}
-		note("fresh", "kernel", float64(after-slab)/float64(n))
+		note("fresh", "kernel", float64(after-sockets)/float64(n))
 		if _, err := d.do(&order.Order{Do: "once", Group: "idle", Size: 16 << 10, Parallel: 16, Dialect: s.dialect}); err != nil {
 			return err
 		}
