@@ -35,9 +35,8 @@ type Conn struct {
 	key     string // the thumbprint of the key that its client has proven to hold, if any
 	host    host
 	address netip.Addr
-	began   time.Time
+	opening time.Duration // from its first byte to its place
 	place   *guard.Place
-	polls   bool // it came through a listener of ours: its sockets may be polled
 
 	identity atomic.Pointer[auth.Identity] // replaced by renewal only
 	life     guard.Life
@@ -47,19 +46,20 @@ type Conn struct {
 	ended atomic.Pointer[ending] // the first wins
 
 	context atomic.Pointer[scope]              // made when somebody asks for it
-	opening atomic.Pointer[context.CancelFunc] // of the route's Open
+	abandon atomic.Pointer[context.CancelFunc] // of the route's Open
 
 	// mu is held while the connection goes live, while an ending looks whether it
 	// has, and while the route pauses or goes on.
 	mu       sync.Mutex
 	link     *link.Link
 	sink     Sink
-	parts    PartSink // sink, if it takes parts
+	streams  bool // the sink is a PartSink
 	protocol string
 	control  *control // if sallyport.v1 is spoken; else nil. Set before the link starts.
 	sealed   *sealed  // if it is sealed; else nil. Set before the link starts.
 
 	paused atomic.Uint32 // why nothing is read: pausedRate, pausedRoute
+	polls  bool          // it came through a listener of ours: its sockets may be polled. Set once.
 
 	// Owned by the event in progress.
 	partial []byte // of an unfinished message; lent, and its capacity is taken from the budget
@@ -100,7 +100,7 @@ func (c *Conn) Protocol() string {
 
 // Began is when the connection was admitted, and Expires when it ends unless
 // renewed.
-func (c *Conn) Began() time.Time { return c.began }
+func (c *Conn) Began() time.Time { return c.life.Began().Add(-c.opening) }
 
 // Expires is when the connection ends at the latest, unless it is renewed.
 func (c *Conn) Expires() time.Time {

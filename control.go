@@ -206,7 +206,7 @@ func (c *Conn) hello() map[string]any {
 	m := c.renewed()
 	m["t"], m["id"] = "hello", c.id
 	m["beat"], m["idle"] = inSeconds(limits.Ping), inSeconds(limits.Idle)
-	m["ends_in"] = inSeconds(limits.MaxLife - time.Since(c.began))
+	m["ends_in"] = inSeconds(limits.MaxLife - time.Since(c.Began()))
 	m["max_message"] = limits.MaxMessage
 	m["messages_per_second"], m["bytes_per_second"] = limits.Messages, limits.Bytes
 	if limits.IdleClient {

@@ -76,7 +76,7 @@ func (c *Conn) end(e ending) {
 	received, sent := l.Bytes()
 	c.door.observe(Event{
 		Kind: Ended, Conn: c.id, Gate: c.gate, Path: c.gate, Origin: c.origin, Address: c.address, Identity: c.Identity(),
-		Reason: e.reason, Cause: e.cause, Lasted: time.Since(c.began), Received: received, Sent: sent,
+		Reason: e.reason, Cause: e.cause, Lasted: time.Since(c.Began()), Received: received, Sent: sent,
 		Messages: c.messages.Load(), Replies: c.replies.Load(), Sealed: c.Sealed(), By: e.by,
 	})
 }

@@ -35,9 +35,9 @@ func (c owner) Data(ev ws.Event) {
 	if c.sealed == nil && !c.spend(whole, len(ev.Data)) {
 		return
 	}
-	if c.parts != nil {
+	if c.streams {
 		c.hand(whole)
-		c.parts.Part(c.Conn, Part{Message: Message{Kind: Kind(ev.Op), Data: ev.Data}, First: ev.First, Last: ev.Last})
+		c.sink.(PartSink).Part(c.Conn, Part{Message: Message{Kind: Kind(ev.Op), Data: ev.Data}, First: ev.First, Last: ev.Last})
 		return
 	}
 	data := ev.Data

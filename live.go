@@ -22,7 +22,7 @@ import (
 func (d *Door) newConn(v *visit, place *guard.Place) *Conn {
 	c := &Conn{
 		door: d, id: newID(), gate: v.gate.Path, origin: v.origin, seals: v.seals, host: hostOf(v.r),
-		address: v.address, began: v.began, place: place,
+		address: v.address, place: place,
 	}
 	c.key = v.key()
 	_, c.polls = wss.FromContext(v.r.Context())
@@ -30,6 +30,7 @@ func (d *Door) newConn(v *visit, place *guard.Place) *Conn {
 	id.Handle = bytes.Clone(id.Handle) // erased at the end
 	c.identity.Store(&id)
 	c.life.Begin(&v.gate.guard, v.id.Expires)
+	c.opening = c.life.Began().Sub(v.began)
 	c.alarm.Ticker = c
 	return c
 }
@@ -177,7 +178,7 @@ func (c *Conn) goLive(v *visit, protocol string, header http.Header, sink Sink) 
 		}
 	}
 	c.sink, c.protocol = sink, protocol
-	c.parts, _ = sink.(PartSink)
+	_, c.streams = sink.(PartSink)
 	d.sockets.Add(1)
 	c.link = link.New(d.engines.of(c.polls), v.taken, owner{c}, config, first)
 	if c.sealed != nil {

@@ -55,7 +55,7 @@ func (d *Door) startRecheck(c *Conn, g *gate) {
 	rc.interval, rc.grace = authority.Every()
 	rc.alarm.Ticker = rc
 	first := rc.interval
-	if k, ok := authority.(auth.Kinder); ok && k.Kind() == auth.Forward && c.Identity().IssuedAt.Before(c.began) {
+	if k, ok := authority.(auth.Kinder); ok && k.Kind() == auth.Forward && c.Identity().IssuedAt.Before(c.Began()) {
 		first = min(first, keptAnswer)
 	}
 	d.clock.Set(&rc.alarm, time.Now().Add(first))

@@ -38,7 +38,7 @@ func (c *Conn) cancel(e *ending) {
 	if s := c.context.Load(); s != nil {
 		s.cancel(&deny.Denial{Reason: e.reason, Cause: e.cause})
 	}
-	if cancel := c.opening.Load(); cancel != nil {
+	if cancel := c.abandon.Load(); cancel != nil {
 		(*cancel)()
 	}
 }
@@ -47,10 +47,10 @@ func (c *Conn) cancel(e *ending) {
 // more.
 func (c *Conn) whileOpening(cancel context.CancelFunc) {
 	if cancel == nil {
-		c.opening.Store(nil)
+		c.abandon.Store(nil)
 		return
 	}
-	c.opening.Store(&cancel)
+	c.abandon.Store(&cancel)
 	if c.ended.Load() != nil {
 		cancel()
 	}

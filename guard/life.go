@@ -57,6 +57,9 @@ func (l *Life) Live(beats bool) {
 	l.data.Store(now)
 }
 
+// Began is when the life began.
+func (l *Life) Began() time.Time { return l.base }
+
 func (l *Life) now() time.Duration { return time.Since(l.base) }
 
 // Config returns the limits in force.
