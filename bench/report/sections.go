@@ -4,7 +4,6 @@ package report
 var names = map[string]string{
 	"sallyport":              "Sallyport, OnMessage",
 	"sallyport-portable":     "Sallyport, OnMessage, portable engine",
-	"sallyport-poll":         "Sallyport, OnMessage, poll engine",
 	"sallyport-handler":      "Sallyport, Handler",
 	"sallyport-relay":        "Sallyport, relay",
 	"sallyport-relay-masked": "Sallyport, relay, frames passed as they are",
@@ -22,7 +21,7 @@ var names = map[string]string{
 
 // serverOrder is that of tables and plots: ours first.
 var serverOrder = []string{
-	"sallyport", "sallyport-poll", "sallyport-portable", "sallyport-handler", "sallyport-relay", "sallyport-relay-masked",
+	"sallyport", "sallyport-portable", "sallyport-handler", "sallyport-relay", "sallyport-relay-masked",
 	"gorilla", "coder", "gws", "gobwas", "centrifuge", "node", "nginx", "haproxy", "caddy", "verify",
 }
 

@@ -9,7 +9,7 @@ import (
 // echoRow is the server's CPU time for a message that comes back.
 var echoRow = &row{
 	name:    "echo",
-	servers: []string{"sallyport", "sallyport-handler", "gorilla", "coder", "gws", "gobwas", "centrifuge", "node"},
+	servers: []string{"sallyport", "sallyport-portable", "sallyport-handler", "gorilla", "coder", "gws", "gobwas", "centrifuge", "node"},
 	pinned:  true,
 	measure: func(l *lab, s *server, note func(of, what string, value float64)) error {
 		return l.echoes(s, []int{1, 64, 1000}, s.dialect == "", note)

@@ -16,7 +16,7 @@ const idleConns = 8000
 var idleRow = &row{
 	name: "idle",
 	servers: []string{
-		"sallyport", "sallyport-handler", "sallyport-relay", "gorilla", "coder", "gws", "gobwas", "centrifuge", "node",
+		"sallyport", "sallyport-portable", "sallyport-handler", "sallyport-relay", "gorilla", "coder", "gws", "gobwas", "centrifuge", "node",
 		"nginx", "haproxy", "caddy",
 	},
 	measure: func(l *lab, s *server, note func(of, what string, value float64)) error {

@@ -16,8 +16,7 @@ type lab struct {
 	bin     string // of built and installed programs; they stay for the next run
 	scratch string // removed at the end
 	quick   bool
-	also    []string // further servers
-	only    []string // instead of all
+	only    []string // servers, instead of those of a row
 
 	cert, key, both string // files
 	tokens          tokens

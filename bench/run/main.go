@@ -2,7 +2,7 @@
 // them measured in turn in every round, and writes what came out into
 // bench/results and docs/PERFORMANCE.md.
 //
-//	go run ./run [-rows idle,echo] [-rounds 5] [-quick] [-also sallyport-poll] [-report]
+//	go run ./run [-rows idle,echo] [-rounds 5] [-quick] [-report]
 //
 // It runs in the folder bench, on Linux. Nothing fails because it is slow.
 package main
@@ -24,7 +24,6 @@ func main() {
 	rows := flag.String("rows", "all", "which rows, with commas: "+strings.Join(rowNames(), ", "))
 	rounds := flag.Int("rounds", 5, "how many times each server is measured")
 	quick := flag.Bool("quick", false, "a fraction of the connections and the time; prints and writes nothing")
-	also := flag.String("also", "", "further servers of ours, with commas, such as sallyport-poll")
 	only := flag.String("servers", "", "only these servers, with commas; prints and writes nothing")
 	again := flag.Bool("report", false, "measure nothing, write the page from bench/results")
 	flag.Parse()
@@ -50,7 +49,7 @@ func main() {
 		log.Fatal(err)
 	}
 	defer l.close()
-	l.also, l.only = fields(*also), fields(*only)
+	l.only = fields(*only)
 	for _, row := range selected {
 		r, err := l.run(row, *rounds)
 		if err != nil {

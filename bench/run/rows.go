@@ -58,7 +58,10 @@ func (l *lab) run(r *row, rounds int) (*resultRow, error) {
 		Commit: l.commit(), Versions: map[string]string{}, Absent: map[string]string{},
 	}
 	began := time.Now()
-	servers := l.taking(r)
+	servers := r.servers
+	if len(l.only) > 0 {
+		servers = l.only
+	}
 	for round := range rounds {
 		order := slices.Clone(servers)
 		if round%2 == 1 {
@@ -78,7 +81,7 @@ func (l *lab) run(r *row, rounds int) (*resultRow, error) {
 			}
 			if err != nil {
 				fmt.Fprintf(os.Stderr, "bench: %s: %s is left out: %v\n", r.name, name, err)
-				out.Absent[name] = oneLine(err)
+				out.Absent[name] = l.oneLine(err)
 				continue
 			}
 			out.Versions[name] = version
@@ -90,21 +93,7 @@ func (l *lab) run(r *row, rounds int) (*resultRow, error) {
 }
 
 // optional are servers of ours that this version may not have.
-var optional = map[string]bool{"sallyport-poll": true, "sallyport-relay-masked": true}
-
-// taking is who takes part in a row.
-func (l *lab) taking(r *row) []string {
-	if len(l.only) > 0 {
-		return l.only
-	}
-	out := slices.Clone(r.servers)
-	for _, name := range l.also {
-		if !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return out
-}
+var optional = map[string]bool{"sallyport-relay-masked": true}
 
 // once runs one server for one measurement.
 func (l *lab) once(r *row, name string, note func(of, what string, value float64)) (version string, err error) {
@@ -116,11 +105,13 @@ func (l *lab) once(r *row, name string, note func(of, what string, value float64
 	return s.version, r.measure(l, s, note)
 }
 
-// oneLine is the end of an error's text, short enough for a table.
-func oneLine(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
+// oneLine is the beginning of an error's text, short enough for a table, and
+// without folders of ours.
+func (l *lab) oneLine(err error) string {
+	text := strings.ReplaceAll(err.Error(), l.scratch+"/", "")
+	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > 200 {
-		text = "…" + text[len(text)-200:]
+		text = strings.ToValidUTF8(text[:200], "") + "…"
 	}
 	return text
 }

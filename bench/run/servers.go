@@ -48,7 +48,6 @@ func (s *server) target(path string) *order.Order {
 var kinds = map[string]func(l *lab, s *server, r *row) (*exec.Cmd, error){
 	"sallyport":              library("sallyport", ""),
 	"sallyport-portable":     library("sallyport", "portable"),
-	"sallyport-poll":         library("sallyport", "poll"),
 	"sallyport-handler":      library("sallyport-handler", ""),
 	"gorilla":                library("gorilla", ""),
 	"coder":                  library("coder", ""),

@@ -48,10 +48,15 @@ func (s *site) sallyport() error {
 			return nil
 		})
 	}
+	engine, err := chooseEngine(s.engine)
+	if err != nil {
+		return err
+	}
 	f := &feed{}
 	door, err := sallyport.New(sallyport.Config{
 		Origin: origin.Config{Trusted: []string{"https://" + wire.Host}},
 		Auth:   who,
+		Engine: engine,
 		Guard:  guard.Config{Idle: quiet, Ping: quiet - 1, Messages: 1_000_000, Bytes: 1 << 40}, // rates would measure themselves
 		Limits: guard.Limits{PerAddress: 50_000, PerSubject: 50_000},
 		Gates: []sallyport.Gate{
@@ -81,22 +86,22 @@ func (s *site) serveDoor(door *sallyport.Door) error {
 	if err != nil {
 		return err
 	}
-	if err := chooseEngine(s.engine); err != nil {
-		return err
-	}
 	listener := wss.Listen(s.listener, wss.Options{TLS: profile})
 	server := &http.Server{Handler: door, ErrorLog: log.New(io.Discard, "", 0)}
 	listener.Install(server)
 	return server.Serve(listener)
 }
 
-// chooseEngine is the one place that says which engine feeds connections.
-func chooseEngine(name string) error {
+// chooseEngine is the one place that says which engine feeds connections: "" is
+// what the door takes by itself.
+func chooseEngine(name string) (sallyport.Engine, error) {
 	switch name {
-	case "", "portable":
-		return nil
+	case "":
+		return sallyport.EngineAuto, nil
+	case "portable":
+		return sallyport.EnginePortable, nil
 	}
-	return fmt.Errorf("SALLYPORT_ENGINE=%q: this version has no such engine", name)
+	return 0, fmt.Errorf("SALLYPORT_ENGINE=%q: there is none but portable", name)
 }
 
 // authenticator asks for tokens if there is a key set.
