@@ -75,7 +75,7 @@ func (s *Seal) recent(authority string, now time.Time) (seal.Document, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, ok := s.known[authority]
-	return k.document, ok && !now.Before(k.at) && now.Before(k.at.Add(reuse)) && true
+	return k.document, ok && !now.Before(k.at) && now.Before(k.at.Add(reuse)) && now.Before(k.document.Expires)
 }
 
 // fetchKeys gets a document, which proves itself.
