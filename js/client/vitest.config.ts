@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/injection/**', 'test/chromium/**', '**/node_modules/**'],
+    exclude: ['test/sealed/**', 'test/injection/**', 'test/chromium/**', '**/node_modules/**'],
     testTimeout: 10_000,
     maxWorkers: 2,
   },

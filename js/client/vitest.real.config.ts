@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 // Tests with the real program, real servers and, in test/chromium, a real browser.
 export default defineConfig({
   test: {
-    include: ['test/injection/**/*.test.ts', 'test/chromium/**/*.test.ts'],
+    include: ['test/sealed/**/*.test.ts', 'test/injection/**/*.test.ts', 'test/chromium/**/*.test.ts'],
     globalSetup: ['test/injection/setup.ts'],
     pool: 'forks', // a worker must start after the setup, to trust its authority
     server: { deps: { inline: ['graphql-ws', 'graphql'] } }, // or there are two modules graphql

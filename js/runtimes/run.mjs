@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
 import { build } from 'esbuild'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -12,9 +13,10 @@ const out = join(here, 'out')
 mkdirSync(out, { recursive: true })
 
 const bin = (...path) => join(here, 'node_modules', ...path)
+const nodes = name => join(here, 'nodes', 'node_modules', name, 'bin', 'node')
 const runtimes = {
-  node22: [bin('node22', 'bin', 'node')],
-  node24: [bin('node24', 'bin', 'node')],
+  node22: [nodes('node22')],
+  node24: [nodes('node24')],
   node26: [bin('node26', 'bin', 'node')],
   bun: [bin('bun', 'bin', 'bun')],
   deno: [bin('deno', 'deno'), 'run', '--no-lock', '--allow-all'],
@@ -24,6 +26,8 @@ const chosen = process.argv.slice(2).filter(a => !a.startsWith('--'))
 for (const name of chosen) {
   if (!runtimes[name]) throw new Error(`there is no runtime ${name}: ${Object.keys(runtimes).join(', ')}`)
 }
+
+const urlOf = name => pathToFileURL(join(client, name)).href
 
 async function bundle(name, contents, url) {
   const file = join(out, `${name.replaceAll('/', '-')}.mjs`)
@@ -71,11 +75,20 @@ const parity = await bundle(
   'parity',
   `import { compare } from './test/parity/compare.js'\nconst result = await compare(process.env.JS_TEST_SERVER)\n${report}`,
 )
+// Sealed, through the real program, to a backend that knows nothing of it.
+const { setup } = await import(pathToFileURL(await bundle('setup', "export * from './test/injection/setup.js'", urlOf('test/injection/setup.ts'))))
+setup()
+const { stack, expected } = await import(
+  pathToFileURL(await bundle('stack', "export * from './test/sealed/stack.js'\nexport { expected } from './test/sealed/scenes.js'"))
+)
+const sealed = await stack()
+const program = await bundle('sealed', "import './test/sealed/program.js'")
+const trust = { SEALED_PLACE: JSON.stringify(sealed.place), DENO_CERT: process.env.NODE_EXTRA_CA_CERTS }
 const suites = []
 for (const dir of ['test/socket', 'test/client']) {
   for (const f of readdirSync(join(client, dir)).filter(f => f.endsWith('.test.ts'))) {
     const name = `${dir}/${f}`
-    const url = pathToFileURL(join(client, name)).href
+    const url = urlOf(name)
     suites.push([name, await bundle(name, `import './${name}'\nimport { run } from 'vitest'\nconst result = await run()\n${report}`, url)])
   }
 }
@@ -118,6 +131,12 @@ for (const [name, command] of Object.entries(runtimes)) {
       console.log(`${name}: ${suite}: ${passed} passed, ${failed.length} failed`)
       for (const f of failed) console.log(`  ${f.slice(0, 2000)}`)
     }
+    const { results, native } = await start(command, program, { ...env, ...trust })
+    const differ = Object.keys(expected).filter(scene => !isDeepStrictEqual(results[scene], expected[scene]))
+    if (differ.length) bad++
+    const kem = native ? 'its own ML-KEM' : 'that of noble'
+    console.log(`${name}: sealed, with ${kem}: ${Object.keys(expected).length - differ.length} passed, ${differ.length} failed`)
+    for (const scene of differ) console.log(`  ${scene}: ${JSON.stringify(results[scene])}`)
   } catch (error) {
     bad++
     console.log(`${name}: ${error.message}`)
@@ -125,4 +144,5 @@ for (const [name, command] of Object.entries(runtimes)) {
 }
 if (update) writeFileSync(knownFile, `${JSON.stringify(known, null, 2)}\n`)
 await server.stop()
+await sealed.stop()
 process.exit(bad ? 1 : 0)

@@ -112,7 +112,7 @@ export function createClient(url: string | URL, options: ClientOptions = {}): Cl
   const rules = { base: 500, max: 30_000, stableAfter: 10_000, ...options.backoff, connectTimeout, maxElapsed }
   check(...Object.values({ ...rules, ...options.queue }))
   offer(protocols)
-  if (token && !ticket && !options.seal && globalThis.document) throw new TypeError('token without ticket')
+  if (token && !ticket && !options.seal && globalThis.document) throw new TypeError('token')
   return engine(
     address(url, options),
     protocols,

@@ -70,7 +70,8 @@ export function dial(o: Owner, c: Conn, why: Why): void {
     }
     s.onmessage = ({ data }) => receive(o, c, data)
     const closed = ({ code: told, reason = '', wasClean = false }: Partial<AppEnd>) => {
-      const code = told || 1006 // Deno says 0
+      // Deno says 0; 4905 is said by the seal on this side, and by nobody else.
+      const code = (wasClean && told === 4905 ? 0 : told) || 1006
       const retry = !judge(code, reason, c.announced) && o.retry({ code, reason, wasClean })
       o.step({ type: 'closed', gen: c.gen, close: code, reason, retry })
     }

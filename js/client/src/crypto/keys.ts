@@ -35,22 +35,23 @@ export function keysOf(pins: readonly string[], storage: SealStorage | undefined
   return async (authority, from, suites, fresh, get, signal) => {
     const name = `sallyport.seal ${authority}`
     let now = Date.now() / 1000
+    const newest = (told: string | null | undefined) => Math.max(read(told), highest[authority] ?? 0)
     try {
       let document = kept?.authority === authority && Math.abs(now - kept.at) < reuse && !fresh && kept.document
       // Another tab may know better.
-      if (!document || document.generation < read(await storage?.getItem(name))) {
+      if (!document || document.generation < newest(await storage?.getItem(name))) {
         const raw = await load(get, from, fresh, signal)
         now = Date.now() / 1000
         document = await verify(raw, pins, authority, now)
         const { generation } = document
         // Connections overtake each other: from here to the writing nothing waits, unless the storage has to be waited for.
         let told = storage?.getItem(name)
-        if (typeof told === 'object') told = await told
-        const oldest = read(told)
-        if (generation < Math.max(oldest, highest[authority] ?? 0)) fail('local.keys', 'older')
+        if ((told as Promise<string> | undefined)?.then) told = await told
+        if (generation < newest(told as string)) fail('local.keys')
         highest[authority] = generation
-        if (generation > oldest) await storage?.setItem(name, `${generation}`)
-        if (generation === highest[authority]) kept = { authority, at: now, document }
+        if (generation > read(told as string)) await storage?.setItem(name, `${generation}`)
+        if (generation < newest('0')) fail('local.keys')
+        kept = { authority, at: now, document }
       }
       return pick(document, suites, now)
     } catch (cause) {
@@ -61,7 +62,7 @@ export function keysOf(pins: readonly string[], storage: SealStorage | undefined
 
 /** A generation that was remembered: 0 if there is none; what is damaged is not none. */
 const read = (text: string | null | undefined): number =>
-  /^\d{1,10}$/.test(text ?? '0') ? Number(text ?? 0) : fail('local.keys', 'storage')
+  /^\d{1,10}$/.test(text ?? '0') ? Number(text ?? 0) : fail('local.keys')
 
 async function load(get: typeof fetch, from: URL, fresh: boolean, signal: AbortSignal): Promise<Bytes> {
   // A cache is asked whether it is still so: what an intermediary put there would else stay.

@@ -157,6 +157,7 @@ export const sealedSocket = ({ WebSocket, key, device, origin, pad, raw }: Parts
         return
       }
       const opened = await this.#session.open(record)
+      if (this.readyState > 2) return
       this.#kept += price(data)
       if (opened.kind === text || opened.kind === binary) {
         this.#parts.push(opened.data)

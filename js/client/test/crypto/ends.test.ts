@@ -175,6 +175,37 @@ test('an end of ours that nobody answers is one that was cut', async () => {
   expect(ws.cause).toMatchObject({ code: 'seal.truncated' })
 })
 
+test('a record that was under way when the socket was closed leaves nothing behind', async () => {
+  const { ws, line, events } = await opened(await pinned())
+  line.deliver(await line.server!.seal(text, new TextEncoder().encode('\0late')))
+  line.deliver(new Uint8Array(30)) // broken
+  await vi.waitFor(() => expect(ws.readyState).toBe(3))
+  const before = events.length
+  await new Promise(done => setTimeout(done, 20))
+  expect(events.length).toBe(before)
+})
+
+test('4905 is the seal’s own: a backend that closes with it ends nothing for good', async () => {
+  for (const [code, reason] of [
+    [4905, 'unsupported'],
+    [4905, 'seal.malformed'],
+    [4905, 'local.pin'],
+  ] as const) {
+    const door = await pinned()
+    const client = createClient(url, { ...door.options, backoff: { base: 1, max: 1 } })
+    const ends: Ending[] = []
+    client.addEventListener('close', e => ends.push(e.detail))
+    await client.connect()
+    await door.lines[0]!.end(code, reason)
+    await vi.waitFor(() => expect(door.lines[0]!.closed).toEqual([1000]))
+    door.lines[0]!.onclose?.({ code: 1000, reason: '' })
+    await vi.waitFor(() => expect(ends.length).toBe(1))
+    expect(ends[0]!.code).toBeUndefined()
+    await vi.waitFor(() => expect(client.state.status).toBe('open')) // again
+    client.close()
+  }
+})
+
 test('a blob that cannot be read ends the session, and nothing else', async () => {
   const { ws, closes } = await opened(await pinned())
   const unhandled: unknown[] = []

@@ -124,6 +124,51 @@ describe('the generation', () => {
     await expect(one(source(six).get, true)).rejects.toMatchObject({ code: 'local.keys' })
   })
 
+  test('a write that fails, or takes its time, is no way back to what is kept', async () => {
+    const s = kept()
+    let write = (k: string, v: string): unknown => s.setItem(k, v)
+    const find = memory({ getItem: s.getItem, setItem: (k, v) => write(k, v) })
+    await find(source(six).get)
+    write = never
+    await expect(find(source(seven).get, true)).rejects.toMatchObject({ code: 'local.keys' })
+    expect(s.map.get(name)).toBe('6')
+    await expect(find(source(six).get)).rejects.toMatchObject({ code: 'local.keys' })
+
+    // While the newer one is being written, the older is neither taken from what is kept nor gone on with.
+    const slowly = kept()
+    const held: (() => void)[] = []
+    let hold = false
+    const other = memory({
+      getItem: slowly.getItem,
+      setItem: (k, v) => (hold ? new Promise<void>(done => held.push(() => void done(void slowly.setItem(k, v)))) : slowly.setItem(k, v)),
+    })
+    await other(source(six).get)
+    slowly.map.clear()
+    hold = true
+    const older = other(source(six).get, true) // written again, slowly
+    await vi.waitFor(() => expect(held.length).toBe(1))
+    const newer = other(source(seven).get, true)
+    await vi.waitFor(() => expect(held.length).toBe(2))
+    await expect(other(source(six).get)).rejects.toMatchObject({ code: 'local.keys' })
+    for (const go of held) go()
+    await expect(older).rejects.toMatchObject({ code: 'local.keys' })
+    expect(await newer).toBe(toHex(fresh.public))
+  })
+
+  test('an empty localStorage, which answers null, is not waited for', async () => {
+    const order: string[] = []
+    const find = memory({
+      getItem: () => {
+        order.push('read')
+        queueMicrotask(() => order.push('later'))
+        return null
+      },
+      setItem: () => order.push('write'),
+    })
+    await find(source(six).get)
+    expect(order.slice(0, 2)).toEqual(['read', 'write'])
+  })
+
   test.each(['', 'abc', '7;', 'null', '-1', '7.9e', '0x7', ' 7', '99999999999'])('damaged (%j) is not none', async bad => {
     await expect(memory(kept([name, bad]))(source(six).get)).rejects.toMatchObject({ code: 'local.keys' })
   })

@@ -1,7 +1,8 @@
 // The real program in front of real servers, for programs that carry a token of an identity provider.
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { generateKeyPairSync, randomUUID, sign } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -14,10 +15,10 @@ const json = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('ba
 /** A token that the door accepts, for ten minutes. */
 export const token = () => tokenFor(600)
 
-/** A token that the door accepts, for so many seconds. */
-export function tokenFor(life: number): string {
+/** A token that the door accepts, for so many seconds; jkt names the key that it is bound to. */
+export function tokenFor(life: number, jkt?: string): string {
   const now = Math.floor(Date.now() / 1000)
-  const claims = { iss: issuer, aud: 'app', sub: 'ada', jti: randomUUID(), iat: now, exp: now + life }
+  const claims = { iss: issuer, aud: 'app', sub: 'ada', jti: randomUUID(), iat: now, exp: now + life, ...(jkt && { cnf: { jkt } }) }
   const signed = `${json({ alg: 'ES256', typ: 'at+jwt', kid: 'test' })}.${json(claims)}`
   return `${signed}.${sign('sha256', Buffer.from(signed), { key: keys.privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
 }
@@ -79,6 +80,8 @@ export async function until(what: string, check: () => unknown): Promise<void> {
 export interface Door {
   /** `https://localhost:<port>`; the same after a restart. */
   url: string
+  /** The pin, of one with a seal. */
+  pin: string
   /** Stops it as a deploy does, and starts it again on the same port. */
   restart(): Promise<void>
   /** Lines of its log that contain the text. */
@@ -86,13 +89,36 @@ export interface Door {
   stop(): Promise<void>
 }
 
-/** Starts the door with a gate of each path; values are the ports behind them. more is said of every gate. */
-export async function door(gates: Record<string, number>, more: object = {}): Promise<Door> {
+/** A port of loopback that is free, or was a moment ago. */
+export async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>(done => probe.listen(0, '127.0.0.1', done))
+  const { port } = probe.address() as { port: number }
+  await new Promise(done => probe.close(done))
+  return port
+}
+
+/**
+ * Starts the door with a gate of each path; values are the ports behind them. more is said of every gate, or by a function of
+ * each. sealing: the door gets keys, made by its own command.
+ */
+export async function door(gates: Record<string, number>, more: object | ((path: string) => object) = {}, sealing = false): Promise<Door> {
   const scratch = mkdtempSync(join(tmpdir(), 'sallyport-js-'))
   process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
   const jwks = join(scratch, 'jwks.json')
   writeFileSync(jwks, JSON.stringify({ keys: [{ ...keys.publicKey.export({ format: 'jwk' }), kid: 'test', use: 'sig', alg: 'ES256' }] }))
   let listen = '127.0.0.1:0'
+  let pin = ''
+  if (sealing) {
+    // Documents name the port, so that it must be known before.
+    const port = await freePort()
+    listen = `127.0.0.1:${port}`
+    const suites = ['--suite', 'MLKEM768-X25519', '--suite', 'X25519']
+    pin = execFileSync(join(out, 'sallyport'), ['keys', 'generate', '--state', scratch, '--authority', `localhost:${port}`, ...suites], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    }).trim()
+  }
   const configure = () =>
     writeFileSync(
       join(scratch, 'door.yaml'), // JSON is YAML
@@ -111,7 +137,7 @@ export async function door(gates: Record<string, number>, more: object = {}): Pr
           origins: ['https://app.example.com'],
           without: 'bearer',
           auth: { jwt: { issuer, audience: 'app', jwks: `file:${jwks}`, algs: ['ES256'] } },
-          ...more,
+          ...(typeof more === 'function' ? more(path) : more),
         })),
       }),
     )
@@ -126,6 +152,7 @@ export async function door(gates: Record<string, number>, more: object = {}): Pr
   const logs: string[] = []
   return {
     url: `https://localhost:${listen.split(':').pop()}`,
+    pin,
     async restart() {
       logs.push(...program.lines)
       await program.stop()
