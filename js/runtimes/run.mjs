@@ -76,7 +76,9 @@ const parity = await bundle(
   `import { compare } from './test/parity/compare.js'\nconst result = await compare(process.env.JS_TEST_SERVER)\n${report}`,
 )
 // Sealed, through the real program, to a backend that knows nothing of it.
-const { setup } = await import(pathToFileURL(await bundle('setup', "export * from './test/injection/setup.js'", urlOf('test/injection/setup.ts'))))
+const { setup } = await import(
+  pathToFileURL(await bundle('setup', "export * from './test/injection/setup.js'", urlOf('test/injection/setup.ts')))
+)
 setup()
 const { stack, expected } = await import(
   pathToFileURL(await bundle('stack', "export * from './test/sealed/stack.js'\nexport { expected } from './test/sealed/scenes.js'"))

@@ -61,8 +61,7 @@ export function keysOf(pins: readonly string[], storage: SealStorage | undefined
 }
 
 /** A generation that was remembered: 0 if there is none; what is damaged is not none. */
-const read = (text: string | null | undefined): number =>
-  /^\d{1,10}$/.test(text ?? '0') ? Number(text ?? 0) : fail('local.keys')
+const read = (text: string | null | undefined): number => (/^\d{1,10}$/.test(text ?? '0') ? Number(text ?? 0) : fail('local.keys'))
 
 async function load(get: typeof fetch, from: URL, fresh: boolean, signal: AbortSignal): Promise<Bytes> {
   // A cache is asked whether it is still so: what an intermediary put there would else stay.

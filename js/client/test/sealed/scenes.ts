@@ -38,8 +38,7 @@ const once = <T>(target: EventTarget, type: string): Promise<T> =>
 export async function play(place: Place, { hpke, WebSocket }: Platform = {}): Promise<Record<string, unknown>> {
   // A ticket is for the origin that bought it. Pages cannot say another one than theirs.
   const own = globalThis.document ? {} : { origin: place.origin }
-  const seal = (more: Partial<SealOptions> = {}): Seal =>
-    sealed({ pins: [place.pin], ...(hpke && { hpke }), ...own, ...more })
+  const seal = (more: Partial<SealOptions> = {}): Seal => sealed({ pins: [place.pin], ...(hpke && { hpke }), ...own, ...more })
   const token = async (query: string) => (await fetch(`${place.issuer}/token?${query}`)).text()
   const ws = (path: string) => place.url.replace('https', 'wss') + path
   // The ends of the first connection or attempt.
