@@ -29,7 +29,7 @@ func (d *driver) echo(o *order.Order) (a order.Answer, err error) {
 	h, f := &histogram{}, &failures{}
 	for _, c := range g.conns[:o.N] {
 		all.Go(func() {
-			c.SetDeadline(time.Now().Add(time.Duration(o.Warm+o.Millis)*time.Millisecond + wire.Patience))
+			c.SetDeadline(time.Now().Add(time.Duration(o.Warm+patience*o.Millis)*time.Millisecond + wire.Patience))
 			defer c.SetDeadline(time.Time{})
 			buf := make([]byte, readBuffer)
 			for !over.Load() {
@@ -53,7 +53,7 @@ func (d *driver) echo(o *order.Order) (a order.Answer, err error) {
 	m, err := startMeter(o.PID, count.Load())
 	if err == nil {
 		measuring.Store(true)
-		time.Sleep(time.Duration(o.Millis) * time.Millisecond)
+		m.wait(o.Millis, int64(5*o.N*depth), count.Load)
 		measuring.Store(false)
 		err = m.stop(&a, count.Load())
 	}

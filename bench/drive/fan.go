@@ -29,7 +29,7 @@ func (d *driver) fan(o *order.Order) (a order.Answer, err error) {
 	}
 	defer publisher.Abort()
 	for _, c := range g.conns[:watchers] {
-		c.SetDeadline(time.Now().Add(time.Duration(o.Warm+o.Millis)*time.Millisecond + wire.Patience))
+		c.SetDeadline(time.Now().Add(time.Duration(o.Warm+patience*o.Millis)*time.Millisecond + wire.Patience))
 	}
 	if g.sink == nil {
 		if g.sink, err = newSink(g.conns[watchers:]); err != nil {
@@ -106,7 +106,10 @@ func (d *driver) fan(o *order.Order) (a order.Answer, err error) {
 	m := &meter{}
 	if err = wait(o.Warm); err == nil {
 		if m, err = startMeter(o.PID, slowest()); err == nil {
-			if err = wait(o.Millis); err == nil {
+			m.wait(o.Millis, int64(5*depth), slowest)
+			select {
+			case err = <-failed:
+			default:
 				err = m.stop(&a, slowest())
 			}
 		}

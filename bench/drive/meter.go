@@ -34,6 +34,19 @@ func startMeter(pid int, count int64) (m *meter, err error) {
 	return m, nil
 }
 
+// patience is how many times longer than ordered is measured, at most, if too
+// little happens: the machine is busy with other things.
+const patience = 8
+
+// wait sleeps for the time that is measured, and on until least was counted.
+func (m *meter) wait(millis int, least int64, count func() int64) {
+	whole := time.Duration(millis) * time.Millisecond
+	time.Sleep(whole - time.Since(m.began))
+	for count()-m.before < least && time.Since(m.began) < patience*whole {
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 // stop writes what happened since startMeter.
 func (m *meter) stop(a *order.Answer, count int64) error {
 	cpu, err := m.tree.CPU()

@@ -52,7 +52,7 @@ func (d *driver) shake(o *order.Order) (a order.Answer, err error) {
 	m, err := startMeter(o.PID, count.Load())
 	if err == nil {
 		measuring.Store(true)
-		time.Sleep(time.Duration(o.Millis) * time.Millisecond)
+		m.wait(o.Millis, int64(20*o.Parallel), count.Load)
 		measuring.Store(false)
 		err = m.stop(&a, count.Load())
 	}

@@ -61,6 +61,26 @@ func columns(what string, cases ...string) (out []column) {
 	return out
 }
 
+// byConns are columns of one size of messages.
+func byConns(size string, conns ...string) (out []column) {
+	for _, n := range conns {
+		head := n + " connections"
+		if n == "1" {
+			head = "1 connection"
+		}
+		out = append(out, column{head: head, of: size + " × " + n, what: "cpu"})
+	}
+	return out
+}
+
+// bySize are columns of one number of connections.
+func bySize(conns string, sizes ...string) (out []column) {
+	for _, size := range sizes {
+		out = append(out, column{head: size, of: size + " × " + conns, what: "cpu"})
+	}
+	return out
+}
+
 const kB = 1e-3
 
 var sections = []section{
@@ -83,10 +103,10 @@ var sections = []section{
 	{
 		row: "echo", alt: "Processor time of the server for each message that comes back, by server",
 		tables: []table{
-			{"64 B, µs of the server for each message, by connections", columns("cpu", "64 B × 1", "64 B × 64", "64 B × 1000"), "gorilla"},
-			{"1 KiB", columns("cpu", "1 KiB × 1", "1 KiB × 64", "1 KiB × 1000"), "gorilla"},
-			{"16 KiB", columns("cpu", "16 KiB × 1", "16 KiB × 64", "16 KiB × 1000"), "gorilla"},
-			{"16 messages of 64 B in one write, 64 connections", columns("cpu", "64 B × 64, 16 in a write"), "gorilla"},
+			{"64 B, µs of the server for each message", byConns("64 B", "1", "64", "1000"), "gorilla"},
+			{"1 KiB, µs", byConns("1 KiB", "1", "64", "1000"), "gorilla"},
+			{"16 KiB, µs", byConns("16 KiB", "1", "64", "1000"), "gorilla"},
+			{"16 messages of 64 B in one write, 64 connections", []column{{"µs for each message", "64 B × 64, 16 in a write", "cpu", 0, false}}, "gorilla"},
 			{"64 B, 64 connections: rate and round trips", []column{
 				{"messages/s", "64 B × 64", "rate", 0, true}, {"p50, µs", "64 B × 64", "p50", 0, true}, {"p99, µs", "64 B × 64", "p99", 0, true},
 				{"of the µs in user mode", "64 B × 64", "user", 0, true},
@@ -112,8 +132,8 @@ var sections = []section{
 	{
 		row: "relay", alt: "Processor time of the relay for each message that comes back, by relay",
 		tables: []table{
-			{"µs of the relay for each message, 64 connections", columns("cpu", "64 B × 64", "1 KiB × 64", "16 KiB × 64"), "nginx"},
-			{"1,000 connections", columns("cpu", "64 B × 1000", "1 KiB × 1000", "16 KiB × 1000"), "nginx"},
+			{"64 connections, µs of the relay for each message", bySize("64", "64 B", "1 KiB", "16 KiB"), "nginx"},
+			{"1,000 connections, µs", bySize("1000", "64 B", "1 KiB", "16 KiB"), "nginx"},
 			{"64 B, 64 connections: rate and round trips", []column{
 				{"messages/s", "64 B × 64", "rate", 0, true}, {"p50, µs", "64 B × 64", "p50", 0, true}, {"p99, µs", "64 B × 64", "p99", 0, true},
 				{"of the µs in user mode", "64 B × 64", "user", 0, true},

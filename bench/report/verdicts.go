@@ -23,6 +23,15 @@ type target struct {
 // figure is one that was measured.
 type figure struct{ server, of, what string }
 
+// conns reads the name of a case aloud.
+func conns(of string) string {
+	size, n, _ := strings.Cut(of, " × ")
+	if n == "1" {
+		return size + ", 1 connection"
+	}
+	return size + ", " + n + " connections"
+}
+
 func cpu(server, of string) figure { return figure{server, of, "cpu"} }
 
 var goPeers = []string{"gorilla", "coder", "gws", "gobwas"}
@@ -46,13 +55,13 @@ func makeTargets() (out []target) {
 		for _, p := range goPeers {
 			best = append(best, cpu(p, of))
 		}
-		out = append(out, target{text: "echo " + of + ", of gorilla", row: "echo", ours: cpu("sallyport", of), theirs: []figure{cpu("gorilla", of)}, limit: 0.8},
-			target{text: "echo " + of + ", of the best Go library", row: "echo", ours: cpu("sallyport", of), theirs: best, limit: 1})
+		out = append(out, target{text: "echo, " + conns(of) + ", of gorilla", row: "echo", ours: cpu("sallyport", of), theirs: []figure{cpu("gorilla", of)}, limit: 0.8},
+			target{text: "echo, " + conns(of) + ", of the best Go library", row: "echo", ours: cpu("sallyport", of), theirs: best, limit: 1})
 	}
 	for _, n := range []int{1, 64, 1000} {
 		of := fmt.Sprintf("16 KiB × %d", n)
-		out = append(out, target{text: "echo " + of + ", of gorilla", row: "echo", ours: cpu("sallyport", of), theirs: []figure{cpu("gorilla", of)}, limit: 0.55},
-			target{text: "echo " + of + ", of gws", row: "echo", ours: cpu("sallyport", of), theirs: []figure{cpu("gws", of)}, limit: 0.8})
+		out = append(out, target{text: "echo, " + conns(of) + ", of gorilla", row: "echo", ours: cpu("sallyport", of), theirs: []figure{cpu("gorilla", of)}, limit: 0.55},
+			target{text: "echo, " + conns(of) + ", of gws", row: "echo", ours: cpu("sallyport", of), theirs: []figure{cpu("gws", of)}, limit: 0.8})
 	}
 	of := "64 B × 64, 16 in a write"
 	out = append(out, target{text: "echo, 16 in a write, of gorilla", row: "echo", ours: cpu("sallyport", of), theirs: []figure{cpu("gorilla", of)}, limit: 1. / 6})
@@ -64,16 +73,16 @@ func makeTargets() (out []target) {
 		{"1 KiB, 16 under way", "gorilla", 1. / 6}, {"1 KiB, 16 under way", "gws", 1. / 6},
 		{"128 B, 1 under way", "gorilla", 0.75}, {"1 KiB, 1 under way", "gorilla", 0.75},
 	} {
-		out = append(out, target{text: "fan-out " + f.of + ", of " + f.peer, row: "fan", ours: cpu("sallyport", f.of), theirs: []figure{cpu(f.peer, f.of)}, limit: f.limit})
+		out = append(out, target{text: "fan-out, " + f.of + ", of " + f.peer, row: "fan", ours: cpu("sallyport", f.of), theirs: []figure{cpu(f.peer, f.of)}, limit: f.limit})
 	}
 	for _, n := range []int{64, 1000} {
 		for _, size := range []string{"64 B", "1 KiB"} {
 			of := fmt.Sprintf("%s × %d", size, n)
-			out = append(out, target{text: "relay " + of + ", of nginx", row: "relay", ours: cpu("sallyport-relay", of), theirs: []figure{cpu("nginx", of)}, limit: 1.15},
-				target{text: "relay " + of + ", of HAProxy", row: "relay", ours: cpu("sallyport-relay", of), theirs: []figure{cpu("haproxy", of)}, limit: 1})
+			out = append(out, target{text: "relay, " + conns(of) + ", of nginx", row: "relay", ours: cpu("sallyport-relay", of), theirs: []figure{cpu("nginx", of)}, limit: 1.15},
+				target{text: "relay, " + conns(of) + ", of HAProxy", row: "relay", ours: cpu("sallyport-relay", of), theirs: []figure{cpu("haproxy", of)}, limit: 1})
 		}
 		of := fmt.Sprintf("16 KiB × %d", n)
-		out = append(out, target{text: "relay " + of + ", of nginx", row: "relay", ours: cpu("sallyport-relay", of), theirs: []figure{cpu("nginx", of)}, limit: 0.7})
+		out = append(out, target{text: "relay, " + conns(of) + ", of nginx", row: "relay", ours: cpu("sallyport-relay", of), theirs: []figure{cpu("nginx", of)}, limit: 0.7})
 	}
 	return append(out,
 		target{text: "admission through the relay, of nginx's handshake and one verification", row: "admission", ours: cpu("sallyport-relay", "X25519"),

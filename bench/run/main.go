@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/sallyport/sallyport/bench/report"
 )
@@ -50,11 +52,13 @@ func main() {
 	}
 	defer l.close()
 	l.only = fields(*only)
+	go l.interrupted() // ends with the process
+	failed := false
 	for _, row := range selected {
 		r, err := l.run(row, *rounds)
-		if err != nil {
-			l.close()
-			log.Fatal(row.name, ": ", err)
+		if err != nil { // ours must not; the others are measured all the same
+			log.Print(row.name, ": ", err)
+			failed = true
 		}
 		if *quick || *only != "" {
 			fmt.Println(report.Text(r))
@@ -65,6 +69,19 @@ func main() {
 			log.Fatal(err)
 		}
 	}
+	if failed {
+		l.close()
+		os.Exit(1)
+	}
+}
+
+// interrupted cleans up behind Ctrl-C. Servers and load clients die with us.
+func (l *lab) interrupted() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	<-signals
+	l.close()
+	os.Exit(130)
 }
 
 // save writes a row's results and renews its section of the page.
