@@ -173,6 +173,7 @@ type world struct {
 	server  *app.Server
 	roots   *x509.CertPool
 	admin   *admin.Client
+	env     []string // settings from the environment: the engine, if a run of the tests names one
 }
 
 // settings is a configuration for tests; %s are the gates.
@@ -187,7 +188,7 @@ gates:
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
-	w := &world{t: t, dir: dir, file: filepath.Join(dir, "sallyport.yaml"), backend: newBackend(t), log: &lines{}}
+	w := &world{t: t, dir: dir, file: filepath.Join(dir, "sallyport.yaml"), backend: newBackend(t), log: &lines{}, env: app.EngineEnv()}
 	w.idp = newIDP(t, filepath.Join(dir, "jwks.json"))
 	return w
 }
@@ -218,7 +219,7 @@ func (w *world) forwardGate(path string) string {
 }
 
 func (w *world) load() (*config.File, config.Origins, error) {
-	return config.Load(config.Source{Files: []string{w.file}})
+	return config.Load(config.Source{Files: []string{w.file}, Env: w.env})
 }
 
 func (w *world) options() app.Options {

@@ -299,6 +299,7 @@ func TestMetricNames(t *testing.T) {
 		`sallyport_connections{transport="websocket"} 1`, "sallyport_messages_received_total 2", "sallyport_messages_sent_total 2",
 		"sallyport_message_received_bytes_total", "sallyport_message_sent_bytes_total", `sallyport_origin_rejections_total{reason="origin.untrusted"} 1`,
 		"sallyport_config_last_reload_successful 1", "sallyport_config_last_reload_success_timestamp_seconds", "sallyport_draining 0",
+		`sallyport_engine_info{engine="`, "sallyport_engine_lends ", "sallyport_engine_late_events_total 0",
 		`sallyport_jwks_failures_total{gates="/chat"} 0`, `sallyport_jwt_verdicts_total{gates="/chat",memory="miss"} `, `sallyport_jwt_verdicts_total{gates="/chat",memory="hit"} `, "go_goroutines", "process_open_fds",
 	} {
 		if !strings.Contains(text, "\n"+want) {

@@ -89,6 +89,7 @@ type Snapshot struct {
 	Suppressed uint64               // lines of the access log left out
 	Keys       []Keys
 	Verdicts   []Verdicts
+	Engine     Engine
 }
 
 // Verdicts is what the gates of one issuer's tokens remember.

@@ -109,6 +109,7 @@ func (s *Server) compile(f *config.File, origins config.Origins, old *plan) (*pl
 		Observe:       s.observe,
 		Revocations:   s.state.Revocations(),
 		Tickets:       s.tickets,
+		Engine:        engines[f.Engine],
 	}
 	if len(p.own) > 0 {
 		p.door.API.Origin = p.own[0]

@@ -40,7 +40,9 @@ func TestMain(m *testing.M) {
 type addresses struct{ Public, Health, CA string }
 
 func runServer(file string) int {
-	load := func() (*config.File, config.Origins, error) { return config.Load(config.Source{Files: []string{file}}) }
+	load := func() (*config.File, config.Origins, error) {
+		return config.Load(config.Source{Files: []string{file}, Env: app.EngineEnv()})
+	}
 	f, origins, err := load()
 	if err == nil {
 		err = app.Run(context.Background(), app.Options{

@@ -16,7 +16,7 @@ import (
 // connections that the new configuration would not admit end with
 // policy.changed; the others keep the limits they were admitted with.
 //
-// Addresses, state, the kind of TLS and the log's format need a restart: a
+// Addresses, state, the engine, the kind of TLS and the log's format need a restart: a
 // configuration in which one of them differs is refused.
 func (s *Server) Reload(ctx context.Context) error {
 	s.reloading.Lock()
@@ -130,6 +130,7 @@ func needsRestart(old, f *config.File) error {
 		{"state", old.State, f.State},
 		{"admin", old.Admin.Listen, f.Admin.Listen},
 		{"health", old.Health, f.Health},
+		{"engine", old.Engine, f.Engine},
 		{"tls", how(old), how(f)},
 		{"tls.terminated_by", old.TLS.TerminatedBy.Strings(), f.TLS.TerminatedBy.Strings()},
 		{"tls.min_version", old.TLS.MinVersion, f.TLS.MinVersion},

@@ -46,7 +46,7 @@ gates:
 	if dir != "" {
 		where = "state: " + dir + "\n"
 	}
-	f, origins, err := config.Load(config.Source{Files: []string{"-"}, Stdin: strings.NewReader(where + more + gate)})
+	f, origins, err := config.Load(config.Source{Files: []string{"-"}, Stdin: strings.NewReader(where + more + gate), Env: EngineEnv()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func (s *Server) drainUntil(signals <-chan os.Signal) error {
 // announce writes what an operator wants to see once at start.
 func (s *Server) announce() {
 	p := s.now()
-	s.log.Info("serving", "version", s.options.Version, "listen", s.Addr().String(), "hosts", p.hosts, "gates", len(p.file.Gates),
+	s.log.Info("serving", "version", s.options.Version, "listen", s.Addr().String(), "hosts", p.hosts, "gates", len(p.file.Gates), "engine", s.engine().Name,
 		"state", p.file.State, "health", addrText(s.HealthAddr()), "admin", addrText(s.AdminAddr()))
 	if ca := s.authority; ca != nil {
 		s.log.Info(trust(p), "path", ca.Path(), "sha256", ca.Fingerprint())
@@ -116,6 +116,9 @@ func (s *Server) warn() {
 	list := p.warnings()
 	if p.file.InMemory() && p.file.Admin.Listen == "unix" {
 		list = append(list, "admin: there is no state directory for its socket, so there is none: connections cannot be listed or revoked from outside")
+	}
+	if w := s.engine().warning(runtime.Version()); w != "" {
+		list = append(list, w)
 	}
 	if w := wss.GoVersionWarning(runtime.Version()); w != "" {
 		list = append(list, w)

@@ -248,6 +248,7 @@ func (s *Server) snapshot() Snapshot {
 	out := Snapshot{
 		Conns: s.door.Load().Conns(), Draining: s.draining.Load(), NotAfter: p.certs.notAfter(),
 		SealEnds: p.sealing.ends(), Reloaded: s.reloaded, ReloadOK: s.reloadGood, Warnings: len(p.warnings()), Suppressed: s.access.Suppressed(),
+		Engine: s.engine(),
 	}
 	for i := range p.file.Gates {
 		if p.file.Gates[i].Backend.DangerouslySkipVerify != "" {

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/internal/config"
 )
 
@@ -71,6 +72,7 @@ func TestLoweredDefaultsAreNoWarning(t *testing.T) {
 	}
 	var log bytes.Buffer
 	s := &Server{options: Options{File: file}, log: newLog(&log, "json", slog.LevelInfo), plan: p, public: nowhere{}}
+	s.door.Store(new(sallyport.Door))
 	s.announce()
 	for _, want := range []string{`"level":"INFO","msg":"limits.connections: lowered`, `"level":"WARN","msg":"limits.unauthenticated: lowered`} {
 		if !strings.Contains(log.String(), want) {

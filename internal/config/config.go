@@ -23,6 +23,7 @@ type File struct {
 	Admin  Admin
 	Health string // host:port of /livez, /readyz, /metrics; "off" for none
 	App    string // http(s) URL that gets every path that is neither gate nor endpoint; empty for none
+	Engine string // "auto" (on Linux connections are polled) or "portable". Default "auto"
 
 	Limits   Limits
 	API      API

@@ -54,6 +54,8 @@ var top = []row[File]{
 		doc: "The address of /livez, /readyz and /metrics, or off. It is read-only and has no authentication, so keep it from the public."},
 	{key: "app", in: func(f *File) any { return &f.App },
 		doc: "The http or https URL of the application, which gets every path that is neither a gate nor an endpoint of the door, as ordinary HTTP. Page, cookies and socket then share one origin."},
+	{key: "engine", def: "auto", oneOf: "auto portable", in: func(f *File) any { return &f.Engine },
+		doc: "Who calls a connection when bytes arrive. auto polls on Linux, so that an idle connection has neither goroutine nor buffer; portable has a goroutine and a buffer for each, as auto has elsewhere. A change needs a restart."},
 
 	{key: "limits", in: func(*File) any { return section{} }, doc: "Bounds of the whole process. What is over them is refused with guard.full."},
 	{key: "limits.connections", def: "50000", least: 1, most: 10_000_000, in: func(f *File) any { return &f.Limits.Connections },

@@ -64,12 +64,15 @@ var (
 	keysLoaded   = desc("jwks_last_success_timestamp_seconds", "When a key set was last read; 0 is never.", "gates")
 	keysFailures = desc("jwks_failures_total", "Attempts to read a key set that failed.", "gates")
 	verdicts     = desc("jwt_verdicts_total", "Tokens of a provider: hit is one known to be signed, miss one examined.", "gates", "memory")
+	engineInfo   = desc("engine_info", "1; who feeds connections: poll or portable.", "engine")
+	engineLends  = desc("engine_lends", "Whether crypto/tls is lent its buffers; only poll does so.")
+	engineLate   = desc("engine_late_events_total", "Events of a connection that kept others waiting for more than 20 ms.")
 )
 
 // Describe implements prometheus.Collector.
 func (l *live) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{connections, in, out, bytesIn, bytesOut, reloadOK, reloaded, notAfter, sealEnds, draining,
-		warnings, unverified, suppressed, keysLoaded, keysFailures, verdicts} {
+		warnings, unverified, suppressed, keysLoaded, keysFailures, verdicts, engineInfo, engineLends, engineLate} {
 		ch <- d
 	}
 }
@@ -122,6 +125,9 @@ func (l *live) Collect(ch chan<- prometheus.Metric) {
 		counter(verdicts, float64(v.Hits), gates, "hit")
 		counter(verdicts, float64(v.Misses), gates, "miss")
 	}
+	gauge(engineInfo, 1, s.Engine.Name)
+	gauge(engineLends, truth(s.Engine.Lends))
+	counter(engineLate, float64(s.Engine.Late))
 }
 
 // tell adds what open connections have to what ended ones had. A connection
