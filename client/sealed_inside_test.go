@@ -160,8 +160,8 @@ func TestDoorBreaksItsWord_SR97(t *testing.T) {
 					t.Errorf("then it is %s, want %s", s, tt.next)
 				}
 				c.Close(context.Background())
-				if _, err := conn.sealed.session.Seal(nil, seal.Filler, false, nil); err == nil {
-					t.Error("the keys are not erased")
+				if _, err := conn.sealed.session.Ratchet(nil); err == nil || tt.code < CodeSilent && !strings.Contains(err.Error(), "erased") {
+					t.Errorf("the keys are not erased: %v", err)
 				}
 			}, func(v *visitor) {
 				s, _ := d.accept(v)
@@ -250,6 +250,122 @@ func TestKeysOfASleeper_SR97(t *testing.T) {
 				t.Errorf("%s: two agreements at once", tt.name)
 			}
 		}
+	}
+}
+
+// TestKeysAgeInSilence: of a client that only hears beats, the keys are stepped and
+// made anew, and it turns to the new ones at once.
+func TestKeysAgeInSilence_SR97(t *testing.T) {
+	var d *sealedDoor
+	kinds := map[seal.Kind]int{}
+	bubble(t, func(t *testing.T, f *fakeDoor, o Options) {
+		d = newSealedDoor(t)
+		o.Seal = d.seal
+		c := f.connect(o)
+		time.Sleep(2*time.Hour + 10*time.Minute)
+		c.cut(errors.New("enough"))
+		<-c.released
+		f.busy.Wait()
+		if kinds[seal.Offer] != 2 || kinds[seal.Turn] != 2 || kinds[seal.Filler] < 8 {
+			t.Errorf("records of each kind: %v", kinds)
+		}
+	}, func(v *visitor) {
+		s, _ := d.accept(v)
+		r, err := s.Seal(nil, seal.Text, false, []byte(sealedHello))
+		for {
+			d.say(v, r, err)
+			began := time.Now()
+			v.socket.SetReadDeadline(began.Add(20 * time.Second))
+			op, data, lost := v.receive()
+			switch {
+			case time.Since(began) >= 20*time.Second:
+				r, err = s.Seal(nil, seal.Text, false, []byte("\x01"+`{"t":"beat","got":0}`))
+				continue
+			case lost != nil || op != ws.Binary:
+				return
+			}
+			got, openErr := s.Open([]byte(data))
+			if openErr != nil {
+				t.Error(openErr)
+				return
+			}
+			kinds[got.Kind]++
+			if r, err = s.Reply(nil); len(r) == 0 {
+				r, err = s.Seal(nil, seal.Filler, false, nil)
+			} else if kinds[seal.Offer] != kinds[seal.Turn]+1 {
+				t.Errorf("an answer after %v", kinds)
+			}
+		}
+	})
+}
+
+// TestRecentKeys: when a list that was fetched before may be used.
+func TestRecentKeys(t *testing.T) {
+	now := time.Now().Round(0)
+	for _, tt := range []struct {
+		name     string
+		at, ends time.Duration
+		want     bool
+	}{
+		{"fetched just now", 0, time.Hour, true},
+		{"fetched five minutes ago", -5 * time.Minute, time.Hour, false},
+		{"fetched later, by a clock that was set back since", time.Second, time.Hour, false},
+		{"over", -time.Minute, 0, false},
+	} {
+		s := &Seal{known: map[string]known{"a": {seal.Document{Expires: now.Add(tt.ends)}, now.Add(tt.at)}}}
+		if _, ok := s.recent("a", now); ok != tt.want {
+			t.Errorf("%s: %t", tt.name, ok)
+		}
+	}
+	if _, ok := new(Seal).recent("a", now); ok {
+		t.Error("never fetched")
+	}
+}
+
+// TestShownUnderASeal: the handshake shows nothing that the endpoint of tickets gets.
+func TestShownUnderASeal_SR93(t *testing.T) {
+	p, err := newPlan("wss://app.example.com/chat", Options{
+		TicketURL: "https://app.example.com/t", Header: map[string][]string{"Cookie": {"a"}, "authorization": {"b"}, "User-Agent": {"c"}},
+		Seal: &Seal{Pins: []string{seal.PinOf(make([]byte, 32)).String()}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	offered, header := p.shown(credential{ticket: "sallyport.ticket.Zm9v"})
+	if len(header) != 1 || header.Get("User-Agent") != "c" || len(offered) != 1 || offered[0] != "sallyport.v1+seal" {
+		t.Errorf("it shows %q and %v", offered, header)
+	}
+	if len(p.Header) != 3 {
+		t.Errorf("the endpoint gets %v", p.Header)
+	}
+}
+
+// TestStrikesInARow: a connection, or another failure, begins the count anew.
+func TestStrikesInARow(t *testing.T) {
+	m := newMachine(Backoff{Base: time.Second, Max: time.Second, Stable: 10 * time.Second}, false, func() float64 { return 0.5 })
+	now := time.Second
+	m.connect(now)
+	strike, other := verdict{do: deny.Later, other: true}, verdict{do: deny.Later}
+	fail := func(n int, v verdict) {
+		for range n {
+			now += 2 * time.Second
+			m.look(now)
+			m.failed(now, m.trying, v)
+		}
+	}
+	fail(maxStrikes-1, strike)
+	fail(1, other)
+	fail(maxStrikes-1, strike)
+	now += 2 * time.Second
+	m.look(now)
+	m.succeeded(now, m.trying)
+	m.ended(now, m.current, other)
+	fail(maxStrikes-1, strike)
+	if m.state.Status == Ended {
+		t.Error("it ended before its time")
+	}
+	if fail(1, strike); m.state.Status != Ended {
+		t.Errorf("it is %s", m.state.Status)
 	}
 }
 

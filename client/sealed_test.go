@@ -83,6 +83,13 @@ func TestSealed_SR97(t *testing.T) {
 						t.Errorf("%q was seen in between", secret)
 					}
 				}
+				offered := offeredToken
+				if len(tt.apps) > 0 {
+					offered += "~chat, sallyport.v1+seal~chat.v0"
+				}
+				if !strings.Contains(b.seen.String(), offered+"\r\n") {
+					t.Error("something else is offered than the seal")
+				}
 				if outside := b.seen.String(); strings.Count(outside, "\nclose 1000 \n") != 2 {
 					t.Errorf("the closes show more than 1000")
 				}
@@ -308,6 +315,9 @@ func TestFlipped_SR97(t *testing.T) {
 					if seal.FaultOf(err) != tt.fault {
 						t.Errorf("byte %d: got %v, want %s", at, err, tt.fault)
 					}
+				}
+				if synctest.Wait(); tt.n == 0 && !strings.Contains(b.seen.String(), "\nclose 4905 seal.handshake\n") {
+					t.Error("the door was not told")
 				}
 			})
 		})
@@ -871,25 +881,22 @@ func TestSealedStream(t *testing.T) {
 
 // TestSealedPace: a client keeps to the rates as the door counts them under a seal.
 func TestSealedPace(t *testing.T) {
-	atSealed(t, sallyport.SealRequired, func(c *sallyport.Config) { c.Gates[0].Guard = nil }, func(t *testing.T, b *between, o client.Options) {
+	heard := 0
+	atSealed(t, sallyport.SealRequired, func(c *sallyport.Config) {
+		c.Gates[0].Guard = &guard.Config{MaxMessage: 1 << 17, Bytes: 1 << 30, Messages: 10}
+		c.Gates[0].Route = sallyport.OnMessage(func(*sallyport.Conn, sallyport.Message) { heard++ })
+	}, func(t *testing.T, b *between, o client.Options) {
 		c := dialSealed(t, o)
-		large := text(strings.Repeat("x", 60_000)) // four records
-		for i := range 300 {
-			m := text("x")
-			if i%3 == 0 {
-				m = large
-			}
-			if err := c.Send(t.Context(), m); err != nil {
+		large := text(strings.Repeat("x", 100_000)) // as much as seven messages to the door
+		for range 40 {
+			if err := c.Send(t.Context(), large); err != nil {
 				t.Fatal(err)
-			}
-			if got, err := c.Receive(t.Context()); err != nil || len(got.Data) != len(m.Data) {
-				t.Fatalf("message %d: %v", i, err)
 			}
 		}
 		closeAll(t, c)
 		synctest.Wait()
-		if got := b.ended(); !slices.Equal(got, []string{"peer.closed"}) {
-			t.Errorf("the door says %q", got)
+		if got := b.ended(); heard != 40 || !slices.Equal(got, []string{"peer.closed"}) {
+			t.Errorf("the door heard %d and says %q", heard, got)
 		}
 	})
 }
@@ -898,18 +905,27 @@ func TestSealedPace(t *testing.T) {
 // end of its five minutes.
 func TestKeysOutlived(t *testing.T) {
 	atSealed(t, sallyport.SealRequired, nil, func(t *testing.T, b *between, o client.Options) {
-		now := time.Now()
-		key, err := seal.GenerateKey(seal.Hybrid, now, now.Add(time.Minute))
-		if err != nil {
-			t.Fatal(err)
+		for _, life := range [][2]time.Duration{{time.Minute, time.Hour}, {time.Hour, time.Minute}} {
+			now := time.Now()
+			key, err := seal.GenerateKey(seal.Hybrid, now, now.Add(life[0]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			short := b.sealer.sign(seal.Document{
+				Authority: sealedAuthority, Generation: 1, Issued: now, Expires: now.Add(life[1]), Keys: []seal.Entry{key.Entry()},
+			})
+			b.set(func(b *between) { b.list = func() (int, string, []byte) { return 200, "", short } })
+			if _, err := client.Dial(t.Context(), doorURL, &o); err == nil {
+				t.Error("a door that does not have the key")
+			}
+			b.set(func(b *between) { b.list = nil })
+			time.Sleep(time.Minute)
+			before, _ := b.counts()
+			closeAll(t, dialSealed(t, o))
+			if lists, _ := b.counts(); lists != before+1 {
+				t.Errorf("%d lists", lists-before)
+			}
+			time.Sleep(5*time.Minute + time.Second)
 		}
-		short := b.sealer.sign(seal.Document{
-			Authority: sealedAuthority, Generation: 1, Issued: now, Expires: now.Add(time.Hour), Keys: []seal.Entry{key.Entry()},
-		})
-		b.list = func() (int, string, []byte) { return 200, "", short }
-		client.Dial(t.Context(), doorURL, &o)
-		b.set(func(b *between) { b.list = nil })
-		time.Sleep(time.Minute)
-		closeAll(t, dialSealed(t, o))
 	})
 }
