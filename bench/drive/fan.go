@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,8 @@ func (d *driver) fan(o *order.Order) (a order.Answer, err error) {
 	}
 	sink := g.sink
 
+	// The sink waits in the kernel, where it holds a processor of the scheduler.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	depth := max(o.Depth, 1)
 	seen := make([]atomic.Int64, watchers)
 	progress := make(chan struct{}, 1) // holds a token when a watcher got something

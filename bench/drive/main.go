@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"runtime"
 	"runtime/debug"
 
 	"github.com/sallyport/sallyport/bench/order"
@@ -25,7 +24,6 @@ const (
 
 func main() {
 	debug.SetGCPercent(400) // its memory is nobody's figure, its CPU time delays others
-	runtime.GOMAXPROCS(max(4, runtime.NumCPU()))
 	d := &driver{groups: map[string]*group{}}
 	out := json.NewEncoder(os.Stdout)
 	lines := bufio.NewScanner(os.Stdin)

@@ -153,7 +153,7 @@ var sections = []section{
 	{
 		row: "reconnect",
 		tables: []table{
-			{"µs of the server for each connection with an ES256 token", columns("cpu", "X25519", "X25519, resumed"), ""},
+			{"µs of the server for each connection with an ES256 token", columns("cpu", "X25519", "X25519, resumed"), "gorilla"},
 			{"Share of handshakes that resumed", columns("resumed", "X25519, resumed"), ""},
 		},
 	},

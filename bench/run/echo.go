@@ -36,7 +36,7 @@ func (l *lab) echoes(s *server, conns []int, pipelined bool, note func(of, what 
 	defer d.stop()
 	measure := func(n, size, depth int) error {
 		a, err := d.do(&order.Order{
-			Do: "echo", Group: "echo", N: n, Size: size, Depth: depth, Warm: l.millis(200), Millis: l.millis(600),
+			Do: "echo", Group: "echo", N: n, Size: size, Depth: depth, Warm: l.millis(150), Millis: l.millis(400),
 			PID: s.pid, Dialect: s.dialect,
 		})
 		if err != nil {

@@ -25,7 +25,7 @@ var fanRow = &row{
 			for _, depth := range []int{16, 1} {
 				o := s.target("/publish")
 				o.Do, o.Group, o.Size, o.Depth, o.PID = "fan", "feed", size, depth, s.pid
-				o.Warm, o.Millis = l.millis(200), l.millis(800)
+				o.Warm, o.Millis = l.millis(200), l.millis(500)
 				a, err := d.do(o)
 				if err != nil {
 					return err

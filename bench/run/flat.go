@@ -31,7 +31,7 @@ var flatRow = &row{
 		}
 		busy := func(of string) (float64, error) {
 			a, err := d.do(&order.Order{
-				Do: "echo", Group: "busy", N: flatBusy, Size: 64, Warm: l.millis(300), Millis: l.millis(1500), PID: s.pid,
+				Do: "echo", Group: "busy", N: flatBusy, Size: 64, Warm: l.millis(300), Millis: l.millis(1000), PID: s.pid,
 			})
 			cpu := perEach(a.CPU, a.N)
 			if err == nil {

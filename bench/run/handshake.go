@@ -9,6 +9,7 @@ var admissionRow = &row{
 	name:    "admission",
 	servers: []string{"sallyport-relay", "sallyport", "nginx", "haproxy", "caddy", "gorilla", "verify"},
 	pinned:  true,
+	tokens:  true,
 	measure: func(l *lab, s *server, note func(of, what string, value float64)) error {
 		if s.name == "verify" {
 			return l.verify(s, note)
@@ -28,6 +29,8 @@ var reconnectRow = &row{
 	name:    "reconnect",
 	servers: []string{"sallyport", "gorilla"},
 	pinned:  true,
+	tokens:  true,
+	verify:  true,
 	measure: func(l *lab, s *server, note func(of, what string, value float64)) error {
 		if err := l.shake(s, "X25519", false, note); err != nil {
 			return err

@@ -97,18 +97,15 @@ func (l *lab) installNode() error {
 }
 
 func (l *lab) findNginx() error {
-	out, err := exec.Command("nginx", "-v").CombinedOutput() // it answers on stderr
+	out, err := exec.Command("nginx", "-V").CombinedOutput() // it answers on stderr
 	if err != nil {
 		return errors.Join(err, errors.New("apt-get install nginx-light"))
 	}
-	l.peers.nginx = strings.TrimPrefix(strings.TrimSpace(string(out)), "nginx version: nginx/")
-	return nil
+	return version(&l.peers.nginx, out)
 }
 
 // haproxyPackages are Debian's package and what of its libraries may be missing.
 var haproxyPackages = []string{"haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"}
-
-var versionNumber = regexp.MustCompile(`version (\d[\w.]*)`)
 
 // installHAProxy takes the one that is installed, or unpacks Debian's package
 // into a folder of ours: installing it would start it, too.
@@ -138,16 +135,38 @@ func (l *lab) installHAProxy() error {
 	}
 	libraries, _ := filepath.Glob(filepath.Join(folder, "usr", "lib", "*-linux-gnu"))
 	l.peers.haproxyLibraries = strings.Join(libraries, ":")
-	cmd := exec.Command(path, "-v")
+	cmd := exec.Command(path, "-vv")
 	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+l.peers.haproxyLibraries)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	if m := versionNumber.FindSubmatch(out); m != nil {
-		l.peers.haproxyVersion = string(m[1])
-	}
 	l.peers.haproxy = path
+	return version(&l.peers.haproxyVersion, out)
+}
+
+// What programs say of themselves: "nginx version: nginx/1.22.1",
+// "HAProxy version 2.6.12-1+deb12u4", "running with OpenSSL 3.0.19",
+// "Running on OpenSSL version : OpenSSL 3.0.19".
+var (
+	versionNumber  = regexp.MustCompile(`version:? (?:nginx/)?(\d[\w.]*)`)
+	runningOpenSSL = regexp.MustCompile(`(?i)running (?:with|on OpenSSL version :) (OpenSSL \d[\w.]*)`)
+	builtOpenSSL   = regexp.MustCompile(`(?i)built with (OpenSSL \d[\w.]*)`)
+)
+
+// version takes from such words what belongs into a table.
+func version(to *string, said []byte) error {
+	m := versionNumber.FindSubmatch(said)
+	if m == nil {
+		return fmt.Errorf("no version in %q", said)
+	}
+	*to = string(m[1])
+	for _, openssl := range []*regexp.Regexp{runningOpenSSL, builtOpenSSL} {
+		if m := openssl.FindSubmatch(said); m != nil {
+			*to += " with " + string(m[1])
+			break
+		}
+	}
 	return nil
 }
 

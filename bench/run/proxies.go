@@ -51,7 +51,7 @@ func (l *lab) configure(s *server, r *row, name, passMasked string) (path, folde
 		Address: s.address, Port: port, Backend: backend, Cert: l.cert, Key: l.key, Both: l.both, Folder: folder, Host: wire.Host,
 		Issuer: wire.Issuer, Audience: wire.Audience, PassMasked: passMasked, MaxConns: 9000, MaxFile: 20_000,
 	}
-	if wantsTokens(r) {
+	if r.tokens {
 		v.JWKS = l.tokens.jwks
 	}
 	var text strings.Builder

@@ -13,6 +13,7 @@ const (
 var revocationRow = &row{
 	name:    "revocation",
 	servers: []string{"sallyport", "sallyport-handler"},
+	tokens:  true,
 	measure: func(l *lab, s *server, note func(of, what string, value float64)) error {
 		d, err := l.drive(s)
 		if err != nil {

@@ -20,6 +20,8 @@ type row struct {
 	name    string
 	servers []string // measured one after the other in each round
 	pinned  bool     // server on one processor, client and backend on the other
+	tokens  bool     // clients sign in, and ours verifies
+	verify  bool     // the Go libraries verify too
 
 	// measure measures one server, which runs for it alone.
 	measure func(l *lab, s *server, note func(of, what string, value float64)) error
@@ -55,7 +57,7 @@ func selectRows(list string) ([]*row, error) {
 // twice in a round is left out, with the reason.
 func (l *lab) run(r *row, rounds int) (*resultRow, error) {
 	out := &resultRow{
-		Name: r.name, Began: time.Now().UTC().Truncate(time.Second), Rounds: rounds, Machine: machine(), Load: load(),
+		Name: r.name, Began: time.Now().UTC().Truncate(time.Second), Rounds: rounds, Machine: machine() + ", " + strings.Replace(l.peers.module["go"], "go", "Go ", 1), Load: load(),
 		Commit: l.commit(), Versions: map[string]string{}, Absent: map[string]string{},
 	}
 	servers := r.servers

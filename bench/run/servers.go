@@ -100,15 +100,6 @@ func (l *lab) start(name string, r *row) (s *server, err error) {
 	return s, p.await(s.address)
 }
 
-// wantsTokens reports whether clients of a row sign in.
-func wantsTokens(r *row) bool {
-	switch r.name {
-	case "admission", "reconnect", "storm", "revocation":
-		return true
-	}
-	return false
-}
-
 // library starts a server of bench/serve.
 func library(lib, engine string) func(l *lab, s *server, r *row) (*exec.Cmd, error) {
 	return func(l *lab, s *server, r *row) (*exec.Cmd, error) {
@@ -118,12 +109,12 @@ func library(lib, engine string) func(l *lab, s *server, r *row) (*exec.Cmd, err
 		case ours:
 			s.version = l.commit()
 			args = append(args, "-control", s.control)
-			if wantsTokens(r) {
+			if r.tokens {
 				args = append(args, "-jwks", l.tokens.jwks)
 			}
 		default:
 			s.version = l.peers.module[modules[lib]]
-			if wantsTokens(r) && r.name != "admission" {
+			if r.verify {
 				args = append(args, "-public", l.tokens.public)
 			}
 		}

@@ -9,6 +9,8 @@ var stormRow = &row{
 	name:    "storm",
 	servers: []string{"sallyport", "gorilla"},
 	pinned:  true,
+	tokens:  true,
+	verify:  true,
 	measure: func(l *lab, s *server, note func(of, what string, value float64)) error {
 		n := l.conns(stormConns)
 		d, err := l.drive(s)
