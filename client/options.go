@@ -79,7 +79,8 @@ type Options struct {
 	// server has to wait. Default 1 MiB.
 	Buffer int
 
-	// ConnectTimeout is for the credential, the handshake and the hello together.
+	// ConnectTimeout is for the credential, the keys of a Seal, the handshakes and
+	// the hello together.
 	// Default 10s.
 	ConnectTimeout time.Duration
 

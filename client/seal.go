@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/sallyport/sallyport/seal"
 )
@@ -217,14 +216,3 @@ func checkDevice(device crypto.Signer) error {
 	}
 	return errors.New("its key must be Ed25519 or ECDSA on P-256")
 }
-
-// keyAge is how long one key of the seal is used, agreementAge how long what the
-// two sides agreed on; after a sleep that is keyAge too, and never less than
-// agreementGap by the clock that a sleep stops: the door allows no offer sooner
-// than 60 s after the last.
-const (
-	keyAge       = 10 * time.Minute
-	agreementAge = time.Hour
-	agreementGap = 2 * time.Minute
-	sleepGap     = time.Minute // between two records: the door's beat comes sooner
-)

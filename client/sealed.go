@@ -11,6 +11,17 @@ import (
 	"github.com/sallyport/sallyport/seal"
 )
 
+// keyAge is how long one key of the seal is used, agreementAge how long what the
+// two sides agreed on; after a sleep that is keyAge too, and never less than
+// agreementGap by the clock that a sleep stops: the door allows no offer sooner
+// than 60 s after the last.
+const (
+	keyAge       = 10 * time.Minute
+	agreementAge = time.Hour
+	agreementGap = 2 * time.Minute
+	sleepGap     = time.Minute // between two records: the door's beat comes sooner
+)
+
 // sealed is a connection's side of SP-Seal/1, once it is agreed on.
 type sealed struct {
 	session *seal.Session

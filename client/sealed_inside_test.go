@@ -245,10 +245,9 @@ func TestKeysOfASleeper_SR97(t *testing.T) {
 		if offer, step := s.dueNow(now); offer != tt.offer || step != tt.step {
 			t.Errorf("%s: an offer %t, a step %t", tt.name, offer, step)
 		}
-		if s.offered = true; true {
-			if offer, _ := s.dueNow(now); offer {
-				t.Errorf("%s: two agreements at once", tt.name)
-			}
+		s.offered = true
+		if offer, _ := s.dueNow(now); offer {
+			t.Errorf("%s: two agreements at once", tt.name)
 		}
 	}
 }
