@@ -31,6 +31,7 @@ type section struct {
 	alt    string // of the plot, for those who do not see it
 	tables []table
 	panels []panel
+	shared bool // the panels have one scale
 }
 
 // table has a line for each server and a column for each case.
@@ -99,6 +100,7 @@ var sections = []section{
 			{"fresh, kB", column{of: "fresh", what: "rss", scale: kB}},
 			{"5 s after each passed 16 KiB, kB", column{of: "after 16 KiB", what: "rss", scale: kB}},
 		},
+		shared: true,
 	},
 	{
 		row: "echo", alt: "Processor time of the server for each message that comes back, by server",

@@ -40,16 +40,23 @@ type bar struct {
 }
 
 // plot draws the panels of a section below each other, each with a scale of its
-// own: a bar for the median, a line for the range.
+// own unless they share one: a bar for the median, a line for the range.
 func (s section) plot(r *result.Row) string {
 	var body strings.Builder
 	y := margin
+	longest := 0.0 // of all panels
+	for _, p := range s.panels {
+		longest = max(longest, longestOf(p.bars(r)))
+	}
 	for _, p := range s.panels {
 		bars := p.bars(r)
 		if len(bars) == 0 {
 			continue
 		}
-		y = p.draw(&body, bars, y)
+		if !s.shared {
+			longest = longestOf(bars)
+		}
+		y = p.draw(&body, bars, longest, y)
 	}
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="%s">
 <title>%s</title>
@@ -82,14 +89,18 @@ func (p panel) bars(r *result.Row) (out []bar) {
 	return out
 }
 
-// draw returns where the next panel begins.
-func (p panel) draw(b *strings.Builder, bars []bar, y int) int {
+func longestOf(bars []bar) (longest float64) {
+	for _, b := range bars {
+		longest = max(longest, b.median)
+	}
+	return longest
+}
+
+// draw returns where the next panel begins. longest is the median that takes all
+// of the room.
+func (p panel) draw(b *strings.Builder, bars []bar, longest float64, y int) int {
 	fmt.Fprintf(b, "<text class=\"title\" x=\"%d\" y=\"%d\">%s</text>\n", margin, y+14, html.EscapeString(p.title))
 	y += titleSpace
-	longest := 0.0
-	for _, bar := range bars {
-		longest = max(longest, bar.median)
-	}
 	room := float64(plotWidth - labelWidth - valueSpace - margin)
 	at := func(v float64) float64 { return labelWidth + min(v/longest, 1.08)*room*0.92 } // a range may reach beyond
 	for _, bar := range bars {

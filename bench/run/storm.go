@@ -1,5 +1,10 @@
 package main
 
+import (
+	"fmt"
+	"os"
+)
+
 // stormConns is how many clients come back at once.
 const stormConns = 2000
 
@@ -39,6 +44,9 @@ var stormRow = &row{
 		after, err := s.tree().Memory()
 		if err != nil {
 			return err
+		}
+		if a.Failed > 0 {
+			fmt.Fprintf(os.Stderr, "bench: storm: %s: tried again: %v\n", s.name, a.Reasons)
 		}
 		of := "all at once"
 		note(of, "back", a.Seconds)
