@@ -10,12 +10,13 @@ import "net"
 // machine at a time.
 type Machine interface {
 	// Readable takes bytes that arrived. b is lent until it returns and may be
-	// changed in place. n bytes were consumed; if ok is false, the engine keeps
-	// the rest and gives nothing more until Resume.
+	// changed in place. n bytes were consumed: all of them, unless ok is false.
+	// Then the engine keeps the rest and gives nothing more until Resume, not
+	// even the end of the connection.
 	Readable(b []byte) (n int, ok bool)
 
-	// Gone is the last event: reading ended with err, io.EOF if the peer
-	// closed its side.
+	// Gone is the last event: reading ended with err, io.EOF if the peer closed
+	// its side. Only a Flush or a Late may follow.
 	Gone(err error)
 
 	// Flush follows Prompt.Soon. It may run beside the other events and must not
@@ -26,6 +27,9 @@ type Machine interface {
 	// for its end. It runs beside it, and only where the handle is a Prompt.
 	Late()
 }
+
+// Poisoned is what Poison writes.
+const Poisoned = 0xdb
 
 // Handle is an engine's hold on one connection.
 type Handle interface {
@@ -64,7 +68,7 @@ type Prompt interface {
 // Engine feeds machines.
 type Engine interface {
 	// Attach prepares to feed m from socket. The machine closes the Socket of the
-	// handle, which ends the feeding.
+	// handle, which ends the feeding; in a pause it calls Resume too.
 	Attach(socket net.Conn, m Machine) Handle
 
 	// Wait returns when every machine that was started has had its last event.

@@ -8,7 +8,7 @@ import (
 // Portable is an engine with one goroutine per connection: for every operating
 // system, anybody's http.Server, and testing/synctest.
 type Portable struct {
-	reading sync.WaitGroup
+	reading Tally // machines
 }
 
 // Sizes of read buffers in bytes: one small buffer waits with the goroutine, a
@@ -75,7 +75,8 @@ func (h *portableHandle) read(first []byte) {
 // feed gives b to the machine, waiting out its pauses.
 func (h *portableHandle) feed(b []byte) {
 	for len(b) > 0 {
-		n, ok := h.machine.Readable(b)
+		n, ok := h.machine.Readable(b[:len(b):len(b)])
+		Poison(b[:n])
 		b = b[n:]
 		if !ok {
 			<-h.resume

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,53 +37,78 @@ var errAgain net.Error = again{}
 // engine's hold on it. Its size is part of what an idle connection costs.
 type conn struct {
 	// Set once.
-	engine  *Engine
 	loop    *loop
 	machine engine.Machine
 	socket  net.Conn // above: *tls.Conn, or conn itself
-
-	fd int32
+	fd      int32
 
 	// Guarded by loop.mu.
 	slot   uint32 // in loop.conns
-	serial uint32 // tells a reused slot apart
-	added  bool
+	serial uint32 // tells a reused slot apart; 0 outside of loop.conns
 
-	state  atomic.Int32 // idle, running, again, ended
-	users  atomic.Int32 // of fd, and 1 until Close
-	closed atomic.Bool
-	hangup atomic.Bool // the kernel has reported an end: a short read no longer means that all was read
-	soon   atomic.Bool // in the loop's list of those to flush
+	state atomic.Int32 // idle, running, rerun, ended
+	users atomic.Int32 // of fd, and 1 until Close
+	flags atomic.Uint32
 
 	// Owned by the event in progress.
-	drained bool   // the kernel has no more
-	high    int32  // bytes of the buffer lent to crypto/tls that were written to
-	lent    int32  // size of that buffer
-	kept    []byte // what the machine did not take
+	high    int32   // bytes of the buffer lent to crypto/tls that were written to
+	lent    int32   // size of that buffer
+	kept    *[]byte // what the machine did not take; nil for most
+	drained bool    // the kernel has no more
+	paused  bool    // the machine wants nothing until it is resumed
 
 	// mu guards what follows, and orders what is written.
-	mu    sync.Mutex
-	rest  []byte // what the kernel did not take
-	slow  *slow  // nil for most
-	cork  []byte // records of one write; nil while there is none
-	fault error  // of writing
+	mu   sync.Mutex
+	busy *busy // nil for most
 }
 
-// slow is what only some connections need: deadlines, and somebody who waits. It
-// is guarded by conn.mu.
-type slow struct {
+// Bits of conn.flags.
+const (
+	closed  uint32 = 1 << iota
+	late           // the read deadline has passed
+	lost           // writing has failed by our own bound: reading ends too
+	hangup         // the kernel has reported an end: a short read no longer means that all was read
+	soon           // in the loop's list of those to flush
+	resumed        // since the machine was asked last
+)
+
+func (c *conn) is(flag uint32) bool { return c.flags.Load()&flag != 0 }
+
+// turn sets a flag and reports what it was.
+func (c *conn) turn(flag uint32, on bool) (was bool) {
+	if on {
+		return c.flags.Or(flag)&flag != 0
+	}
+	return c.flags.And(^flag)&flag != 0
+}
+
+// busy is what a connection has only while it writes more than the kernel takes,
+// at its end, and in the middle of a write. It is guarded by conn.mu.
+type busy struct {
+	rest            []byte // what the kernel did not take
+	cork            []byte // records of one write; nil while there is none
+	fault           error  // of writing
 	readBy, writeBy time.Time
 	timer           *time.Timer   // of readBy
-	late            bool          // readBy has passed
-	half            bool          // FIN follows the rest
+	half            bool          // FIN follows what is written
 	changed         chan struct{} // closed when rest, writeBy or closed changes; nil if nobody waits
 }
 
-func (c *conn) rare() *slow {
-	if c.slow == nil {
-		c.slow = new(slow)
+// rare returns what is nil for most. It is called with mu held.
+func (c *conn) rare() *busy {
+	if c.busy == nil {
+		c.busy = new(busy)
 	}
-	return c.slow
+	return c.busy
+}
+
+// ease gives that up when it holds nothing. It is called with mu held.
+func (c *conn) ease() {
+	b := c.busy
+	if b != nil && b.rest == nil && b.cork == nil && b.fault == nil && b.timer == nil && !b.half && b.changed == nil &&
+		b.readBy.IsZero() && b.writeBy.IsZero() {
+		c.busy = nil
+	}
 }
 
 // use takes hold of the descriptor, so that its number is not given to somebody
@@ -90,7 +116,7 @@ func (c *conn) rare() *slow {
 func (c *conn) use() bool {
 	for {
 		n := c.users.Load()
-		if n == 0 || c.closed.Load() {
+		if n == 0 || c.is(closed) {
 			return false
 		}
 		if c.users.CompareAndSwap(n, n+1) {
@@ -106,10 +132,14 @@ func (c *conn) unuse() {
 	}
 }
 
-// Read never waits. Only the event in progress calls it.
+// Read never waits. Only the event in progress calls it. A deadline that has
+// passed, or our own end, comes before what a peer still sends.
 func (c *conn) Read(b []byte) (int, error) {
+	if c.is(closed | late | lost) {
+		return 0, c.over()
+	}
 	if c.drained {
-		return 0, c.nothing()
+		return 0, errAgain
 	}
 	if !c.use() {
 		return 0, net.ErrClosed
@@ -119,35 +149,34 @@ func (c *conn) Read(b []byte) (int, error) {
 	switch {
 	case err == syscall.EAGAIN:
 		c.drained = true
-		return 0, c.nothing()
+		return 0, errAgain
 	case err != nil:
 		return 0, os.NewSyscallError("read", err)
 	case n == 0:
 		return 0, io.EOF
 	}
-	if n < len(b) && !c.hangup.Load() {
+	if n < len(b) && !c.is(hangup) {
 		c.drained = true
 	}
-	if used := c.lent - int32(cap(b)) + int32(n); used > c.high || int(c.lent) < cap(b) {
-		c.high = min(max(used, 0), c.lent)
-		if int(c.lent) < cap(b) {
+	if c.lent > 0 {
+		if used := c.lent - int32(cap(b)) + int32(n); int(c.lent) < cap(b) {
 			c.high = c.lent // another buffer: what is in ours nobody knows
+		} else {
+			c.high = max(c.high, used)
 		}
 	}
 	return n, nil
 }
 
-// nothing tells a deadline that has passed from bytes that have not come.
-func (c *conn) nothing() error {
-	if c.closed.Load() {
+// over says why reading has ended by ourselves.
+func (c *conn) over() error {
+	switch {
+	case c.is(closed):
 		return net.ErrClosed
+	case c.is(lost):
+		return errRest
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.slow != nil && c.slow.late {
-		return os.ErrDeadlineExceeded
-	}
-	return errAgain
+	return os.ErrDeadlineExceeded
 }
 
 func read(fd int, b []byte) (int, error) {
@@ -163,8 +192,8 @@ func read(fd int, b []byte) (int, error) {
 func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cork != nil {
-		c.cork = append(c.cork, b...)
+	if c.busy != nil && c.busy.cork != nil {
+		c.busy.cork = append(c.busy.cork, b...)
 		return len(b), nil
 	}
 	return len(b), c.push(b)
@@ -172,24 +201,25 @@ func (c *conn) Write(b []byte) (int, error) {
 
 // push is called with mu held.
 func (c *conn) push(b []byte) error {
-	switch {
-	case c.fault != nil:
-		return c.fault
-	case len(c.rest)+len(b) > maxRest:
-		c.fault = errRest
-		return c.fault
-	case len(c.rest) > 0:
-		c.rest = append(c.rest, b...)
-		return nil
+	if s := c.busy; s != nil {
+		switch {
+		case s.fault != nil:
+			return s.fault
+		case len(s.rest)+len(b) > maxRest:
+			c.turn(lost, true)
+			c.fail(errRest)
+			c.kick()
+			return errRest
+		case len(s.rest) > 0:
+			s.rest = append(s.rest, b...)
+			return nil
+		}
 	}
 	n, err := c.put(b)
-	if err != nil {
-		return err
+	if err == nil && n < len(b) {
+		c.rare().rest = append([]byte(nil), b[n:]...)
 	}
-	if n < len(b) {
-		c.rest = append([]byte(nil), b[n:]...)
-	}
-	return nil
+	return err
 }
 
 // put writes what the kernel takes. It is called with mu held.
@@ -205,9 +235,9 @@ func (c *conn) put(b []byte) (n int, err error) {
 		case err == syscall.EAGAIN:
 			return n, nil
 		case err != nil:
-			c.fault = os.NewSyscallError("write", err)
-			c.changed()
-			return n, c.fault
+			err = os.NewSyscallError("write", err)
+			c.fail(err)
+			return n, err
 		default:
 			n += k
 		}
@@ -215,29 +245,41 @@ func (c *conn) put(b []byte) (n int, err error) {
 	return n, nil
 }
 
+// fail ends the writing. It is called with mu held.
+func (c *conn) fail(err error) {
+	s := c.rare()
+	s.fault, s.rest = err, nil
+	c.changed()
+}
+
 // writable goes on with the rest: the kernel has room.
 func (c *conn) writable() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.rest) == 0 || c.fault != nil {
+	s := c.busy
+	if s == nil || len(s.rest) == 0 {
 		return
 	}
-	n, err := c.put(c.rest)
-	clear(c.rest[:n])
-	if c.rest = c.rest[n:]; len(c.rest) == 0 || err != nil {
-		c.rest = nil
-		c.changed()
+	n, err := c.put(s.rest)
+	if err != nil {
+		return
 	}
-	if err == nil && c.rest == nil && c.slow != nil && c.slow.half {
+	if s.rest = s.rest[n:]; len(s.rest) > 0 {
+		return
+	}
+	s.rest = nil
+	c.changed()
+	if s.half {
 		c.fin()
 	}
+	c.ease()
 }
 
 // changed wakes who waits. It is called with mu held.
 func (c *conn) changed() {
-	if c.slow != nil && c.slow.changed != nil {
-		close(c.slow.changed)
-		c.slow.changed = nil
+	if c.busy != nil && c.busy.changed != nil {
+		close(c.busy.changed)
+		c.busy.changed = nil
 	}
 }
 
@@ -245,31 +287,17 @@ func (c *conn) changed() {
 func (c *conn) Full() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.rest) > 0
+	return c.busy != nil && len(c.busy.rest) > 0
 }
 
 // Sent waits until the kernel has all that was written.
 func (c *conn) Sent() error {
 	var timer *time.Timer
 	for {
-		c.mu.Lock()
-		switch {
-		case c.fault != nil:
-			defer c.mu.Unlock()
-			return c.fault
-		case c.closed.Load():
-			c.mu.Unlock()
-			return net.ErrClosed
-		case len(c.rest) == 0:
-			c.mu.Unlock()
-			return nil
+		changed, by, err := c.sent()
+		if changed == nil {
+			return err
 		}
-		s := c.rare()
-		if s.changed == nil {
-			s.changed = make(chan struct{})
-		}
-		changed, by := s.changed, s.writeBy
-		c.mu.Unlock()
 		if by.IsZero() {
 			<-changed
 			continue
@@ -291,34 +319,54 @@ func (c *conn) Sent() error {
 	}
 }
 
+// sent returns what to wait for, and until when; nil if there is nothing.
+func (c *conn) sent() (changed <-chan struct{}, by time.Time, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.busy
+	switch {
+	case s != nil && s.fault != nil:
+		return nil, by, s.fault
+	case c.is(closed):
+		return nil, by, net.ErrClosed
+	case s == nil || len(s.rest) == 0:
+		return nil, by, nil
+	}
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed, s.writeBy, nil
+}
+
 // Close ends the connection. What the kernel did not take is dropped. The machine
 // learns of it as of any end.
 func (c *conn) Close() error {
 	c.mu.Lock()
-	if c.closed.Swap(true) {
+	if c.turn(closed, true) {
 		c.mu.Unlock()
 		return net.ErrClosed
 	}
-	if c.slow != nil && c.slow.timer != nil {
-		c.slow.timer.Stop()
+	if s := c.busy; s != nil {
+		if s.timer != nil {
+			s.timer.Stop()
+		}
+		s.rest = nil
+		c.changed()
 	}
-	clear(c.rest)
-	c.rest = nil
-	c.changed()
 	c.mu.Unlock()
 	c.loop.remove(c)
 	c.unuse()
 	c.kick()
-	c.engine.leave()
+	c.loop.engine.leave()
 	return nil
 }
 
-// CloseWrite sends FIN, behind what the kernel has not taken yet.
+// CloseWrite sends FIN, behind what was written and the kernel has not taken yet.
 func (c *conn) CloseWrite() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.rest) > 0 {
-		c.rare().half = true
+	if s := c.busy; s != nil && (len(s.rest) > 0 || s.cork != nil) {
+		s.half = true
 		return nil
 	}
 	return c.fin()
@@ -351,14 +399,14 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// SetReadDeadline has reading end at t.
+// SetReadDeadline has reading end at t, also while there is something to read.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed.Load() {
+	if c.is(closed) {
 		return net.ErrClosed
 	}
-	if c.slow == nil && t.IsZero() {
+	if c.busy == nil && t.IsZero() {
 		return nil
 	}
 	s := c.rare()
@@ -366,19 +414,23 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 		s.timer.Stop()
 		s.timer = nil
 	}
-	s.readBy, s.late = t, false
+	s.readBy = t
+	c.turn(late, false)
 	if !t.IsZero() {
 		s.timer = time.AfterFunc(max(time.Until(t), 0), func() { c.readLate(t) })
 	}
+	c.ease()
 	return nil
 }
 
 func (c *conn) readLate(t time.Time) {
 	c.mu.Lock()
-	late := c.slow.readBy.Equal(t)
-	c.slow.late = c.slow.late || late
+	passed := c.busy != nil && c.busy.readBy.Equal(t)
+	if passed {
+		c.turn(late, true)
+	}
 	c.mu.Unlock()
-	if late {
+	if passed {
 		c.kick()
 	}
 }
@@ -387,11 +439,12 @@ func (c *conn) readLate(t time.Time) {
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.slow == nil && t.IsZero() {
+	if c.busy == nil && t.IsZero() {
 		return nil
 	}
 	c.rare().writeBy = t
 	c.changed()
+	c.ease()
 	return nil
 }
 
@@ -403,20 +456,30 @@ func (c *conn) RemoteAddr() net.Addr { return c.address(syscall.Getpeername) }
 
 func (c *conn) address(ask func(fd int) (syscall.Sockaddr, error)) net.Addr {
 	if !c.use() {
-		return nil
+		return nowhere{}
 	}
 	defer c.unuse()
 	a, err := ask(int(c.fd))
 	if err != nil {
-		return nil
+		return nowhere{}
 	}
 	switch a := a.(type) {
 	case *syscall.SockaddrInet4:
 		return &net.TCPAddr{IP: net.IP(a.Addr[:]), Port: a.Port}
 	case *syscall.SockaddrInet6:
-		return &net.TCPAddr{IP: net.IP(a.Addr[:]), Port: a.Port}
+		t := &net.TCPAddr{IP: net.IP(a.Addr[:]), Port: a.Port}
+		if a.ZoneId != 0 {
+			t.Zone = strconv.Itoa(int(a.ZoneId))
+		}
+		return t
 	case *syscall.SockaddrUnix:
 		return &net.UnixAddr{Name: a.Name, Net: "unix"}
 	}
-	return nil
+	return nowhere{}
 }
+
+// nowhere is the address of a connection that has ended.
+type nowhere struct{}
+
+func (nowhere) Network() string { return "" }
+func (nowhere) String() string  { return "" }

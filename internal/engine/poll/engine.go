@@ -26,11 +26,10 @@ import (
 // Engine is an engine.Engine with one loop per processor. Its zero value is ready.
 // It has goroutines while it has connections.
 type Engine struct {
-	fed     sync.WaitGroup // machines
-	runners sync.WaitGroup // goroutines of loops
-	kicked  sync.WaitGroup // other goroutines
+	fed     engine.Tally // machines
+	runners engine.Tally // goroutines of loops
+	kicked  engine.Tally // other goroutines
 
-	layout   *layout // of crypto/tls; nil if it is not known. Set with the first loops.
 	settling settling
 	lates    atomic.Int64
 	watching atomic.Bool
@@ -53,7 +52,7 @@ func (e *Engine) Attach(socket net.Conn, m engine.Machine) engine.Handle {
 // Take is Attach for any socket: it fails, and leaves the socket as it was, if
 // there is no descriptor to take, or none to be had.
 func (e *Engine) Take(socket net.Conn, m engine.Machine) (engine.Handle, error) {
-	c := &conn{engine: e, machine: m}
+	c := &conn{machine: m}
 	c.users.Store(1)
 	c.state.Store(ended) // until Start
 	switch s := socket.(type) {
@@ -63,19 +62,19 @@ func (e *Engine) Take(socket net.Conn, m engine.Machine) (engine.Handle, error) 
 			return nil, errors.New("the transport below TLS cannot be replaced")
 		}
 		c.socket = s
-		return handle{c}, below.Replace(func(t net.Conn) (net.Conn, error) { return c, c.take(t) })
+		return handle{c}, below.Replace(func(t net.Conn) (net.Conn, error) { return c, c.take(e, t) })
 	case engine.Replaceable:
 		c.socket = s
-		return handle{c}, s.Replace(func(t net.Conn) (net.Conn, error) { return c, c.take(t) })
+		return handle{c}, s.Replace(func(t net.Conn) (net.Conn, error) { return c, c.take(e, t) })
 	default:
 		c.socket = c
-		return handle{c}, c.take(socket)
+		return handle{c}, c.take(e, socket)
 	}
 }
 
 // take duplicates the descriptor of from, which it closes: package net shall not
 // poll it any more.
-func (c *conn) take(from net.Conn) error {
+func (c *conn) take(e *Engine, from net.Conn) error {
 	s, ok := from.(syscall.Conn)
 	if !ok {
 		return errors.New("no descriptor")
@@ -84,7 +83,7 @@ func (c *conn) take(from net.Conn) error {
 	if err != nil {
 		return err
 	}
-	if c.loop, err = c.engine.enter(); err != nil {
+	if c.loop, err = e.enter(); err != nil {
 		return err
 	}
 	var errno syscall.Errno
@@ -97,12 +96,12 @@ func (c *conn) take(from net.Conn) error {
 		err = errno
 	}
 	if err != nil {
-		c.engine.leave()
+		e.leave()
 		return err
 	}
 	from.Close()
-	if t, ok := c.socket.(*tls.Conn); ok && c.engine.layout != nil {
-		c.engine.layout.reclaim(t) // of the handshake
+	if t, ok := c.socket.(*tls.Conn); ok && c.loop.layout != nil {
+		c.loop.layout.reclaim(t) // of the handshake
 	}
 	return nil
 }
@@ -124,10 +123,10 @@ func (e *Engine) enter() (*loop, error) {
 
 // begin starts the loops. It is called with mu held.
 func (e *Engine) begin() error {
-	e.layout = known()
+	layout := known()
 	var loops []*loop
 	for range runtime.GOMAXPROCS(0) {
-		l, err := newLoop(e)
+		l, err := newLoop(e, layout)
 		if err != nil {
 			for _, l := range loops {
 				l.file.Close()
@@ -184,18 +183,26 @@ func (e *Engine) watch() {
 }
 
 func (e *Engine) look() {
-	e.mu.Lock()
-	loops := e.loops
-	e.mu.Unlock()
 	busy := false
-	for _, l := range loops {
+	for _, l := range e.present() {
 		busy = l.look() || busy
 	}
 	if busy {
 		time.AfterFunc(tooLong, e.look)
-	} else {
-		e.watching.Store(false)
+		return
 	}
+	e.watching.Store(false)
+	for _, l := range e.present() { // a batch may have come that saw somebody watching
+		if l.busy() {
+			e.watch()
+		}
+	}
+}
+
+func (e *Engine) present() []*loop {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.loops
 }
 
 func (e *Engine) late(c *conn) {

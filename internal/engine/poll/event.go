@@ -41,7 +41,7 @@ func (c *conn) claim() bool {
 // ready is what the kernel has reported.
 func (c *conn) ready(events uint32) {
 	if events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
-		c.hangup.Store(true)
+		c.turn(hangup, true)
 	}
 	if events&(syscall.EPOLLOUT|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
 		c.writable()
@@ -54,7 +54,7 @@ func (c *conn) ready(events uint32) {
 // kick has an event run on a goroutine of its own.
 func (c *conn) kick() {
 	if c.claim() {
-		c.engine.kicked.Go(c.alone)
+		c.loop.engine.kicked.Go(c.alone)
 	}
 }
 
@@ -68,10 +68,10 @@ func (c *conn) run() {
 			c.state.Store(ended)
 			c.kept = nil
 			c.machine.Gone(err)
-			c.engine.fed.Done()
+			c.loop.engine.fed.End()
 			return
 		case more: // a goroutine of its own: the others come first
-			c.engine.kicked.Go(c.alone)
+			c.loop.engine.kicked.Go(c.alone)
 			return
 		case c.state.CompareAndSwap(running, idle):
 			return
@@ -82,7 +82,7 @@ func (c *conn) run() {
 
 // alone is run outside the loop, which nobody looks after.
 func (c *conn) alone() {
-	watch := time.AfterFunc(tooLong, func() { c.engine.late(c) })
+	watch := time.AfterFunc(tooLong, func() { c.loop.engine.late(c) })
 	defer watch.Stop()
 	c.run()
 }
@@ -97,11 +97,24 @@ const (
 // feed gives the machine what has arrived, until there is no more or it pauses.
 // It returns the error that ends the reading.
 func (c *conn) feed() (more bool, err error) {
-	if len(c.kept) > 0 {
-		if c.kept = c.give(c.kept); len(c.kept) > 0 {
+	if c.paused {
+		switch {
+		case c.is(closed):
+			return false, net.ErrClosed
+		case !c.turn(resumed, false):
 			return false, nil
 		}
+		c.paused = false
+	}
+	if c.kept != nil {
+		rest := c.give(*c.kept)
 		c.kept = nil
+		if len(rest) > 0 {
+			c.kept = &rest
+		}
+		if c.paused {
+			return false, nil
+		}
 	}
 	loan := c.borrow()
 	defer c.giveBack(&loan)
@@ -109,14 +122,15 @@ func (c *conn) feed() (more bool, err error) {
 	for taken := 0; ; {
 		n, err := loan.fill()
 		taken += n
-		c.engine.settling.bytes(int64(n))
+		c.loop.engine.settling.bytes(int64(n))
 		in.used = max(in.used, n)
-		if rest := c.give(in.b[:n]); len(rest) > 0 {
-			c.kept = append([]byte(nil), rest...)
-			return false, nil // what ended the reading ends it again
+		if rest := c.give(in.b[:n:n]); len(rest) > 0 {
+			rest = append([]byte(nil), rest...)
+			c.kept = &rest
 		}
-		poison(in.b[:n])
 		switch {
+		case c.paused:
+			return false, nil // what ended the reading ends it again
 		case err == errAgain:
 			return false, nil
 		case err != nil:
@@ -127,16 +141,15 @@ func (c *conn) feed() (more bool, err error) {
 	}
 }
 
-// give feeds the machine. It returns what the machine does not take, in a pause.
+// give feeds the machine. It returns what the machine does not take.
 func (c *conn) give(b []byte) []byte {
-	for len(b) > 0 {
+	for len(b) > 0 && !c.paused {
 		n, ok := c.machine.Readable(b)
+		engine.Poison(b[:n])
 		b = b[n:]
-		if !ok && !c.state.CompareAndSwap(rerun, running) { // else it was resumed meanwhile
-			return b
-		}
+		c.paused = !ok && !c.turn(resumed, false) // else it was resumed meanwhile
 	}
-	return nil
+	return b
 }
 
 // loan is what one event reads with.
@@ -151,9 +164,9 @@ func (c *conn) borrow() loan {
 	l := loan{from: c.socket, plain: plainBuffers.lend()}
 	t, ok := c.socket.(*tls.Conn)
 	c.lent, c.high = 0, 0
-	if ok && c.engine.layout != nil {
+	if ok && c.loop.layout != nil {
 		l.raw = rawBuffers.lend()
-		if l.held = c.engine.layout.lend(t, l.raw.b); l.held < 0 {
+		if l.held = c.loop.layout.lend(t, l.raw.b); l.held < 0 {
 			rawBuffers.giveBack(l.raw)
 			l.raw = nil
 		} else {
@@ -165,7 +178,7 @@ func (c *conn) borrow() loan {
 
 func (c *conn) giveBack(l *loan) {
 	plainBuffers.giveBack(l.plain)
-	if l.raw != nil && c.engine.layout.reclaim(c.socket.(*tls.Conn)) { // else it goes with the connection
+	if l.raw != nil && c.loop.layout.reclaim(c.socket.(*tls.Conn)) { // else it goes with the connection
 		l.raw.used = max(l.held, int(c.high))
 		rawBuffers.giveBack(l.raw)
 	}
@@ -197,16 +210,21 @@ func (h handle) Write(b []byte) (int, error) {
 	}
 	cork := corkBuffers.lend()
 	h.mu.Lock()
-	h.cork = cork.b[:0]
+	h.rare().cork = cork.b[:0]
 	h.mu.Unlock()
 	n, err := t.Write(b)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	records := h.cork
-	h.cork = nil
+	s := h.busy
+	records := s.cork
+	s.cork = nil
 	if err == nil {
 		err = h.push(records)
 	}
+	if s.half && len(s.rest) == 0 {
+		h.fin()
+	}
+	h.ease()
 	cork.used = min(len(records), len(cork.b))
 	corkBuffers.giveBack(cork)
 	return n, err
@@ -214,8 +232,10 @@ func (h handle) Write(b []byte) (int, error) {
 
 // Start begins to read.
 func (c handle) Start(first []byte) {
-	c.engine.fed.Add(1)
-	c.kept = first
+	c.loop.engine.fed.Begin()
+	if len(first) > 0 {
+		c.kept = &first
+	}
 	c.state.Store(running) // it was ended: nothing has come to it before
 	if err := c.loop.add(c.conn); err != nil {
 		c.Close()
@@ -224,11 +244,14 @@ func (c handle) Start(first []byte) {
 }
 
 // Resume ends a pause.
-func (c handle) Resume() { c.kick() }
+func (c handle) Resume() {
+	c.turn(resumed, true)
+	c.kick()
+}
 
 // Soon has the machine's Flush called.
 func (c handle) Soon() {
-	if !c.soon.Swap(true) {
+	if !c.turn(soon, true) {
 		c.loop.later(c.conn)
 	}
 }

@@ -19,6 +19,7 @@ const batchSize = 128
 // goes on with the others ([loop.look]).
 type loop struct {
 	engine *Engine
+	layout *layout // of crypto/tls; nil if it is not known
 	file   *os.File
 	raw    syscall.RawConn
 	fd     int
@@ -44,7 +45,7 @@ type event struct {
 	what uint32
 }
 
-func newLoop(e *Engine) (*loop, error) {
+func newLoop(e *Engine, known *layout) (*loop, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -53,7 +54,7 @@ func newLoop(e *Engine) (*loop, error) {
 		syscall.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	l := &loop{engine: e, file: os.NewFile(uintptr(fd), "epoll"), fd: fd}
+	l := &loop{engine: e, layout: known, file: os.NewFile(uintptr(fd), "epoll"), fd: fd}
 	if l.raw, err = l.file.SyscallConn(); err != nil {
 		l.file.Close()
 		return nil, err
@@ -65,7 +66,13 @@ func newLoop(e *Engine) (*loop, error) {
 func (l *loop) add(c *conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.serial++
+	if !c.use() { // closed before it began
+		return nil
+	}
+	defer c.unuse()
+	if l.serial++; l.serial == 0 {
+		l.serial++
+	}
 	c.serial = l.serial
 	if n := len(l.free); n > 0 {
 		c.slot, l.free = l.free[n-1], l.free[:n-1]
@@ -74,11 +81,6 @@ func (l *loop) add(c *conn) error {
 		c.slot = uint32(len(l.conns))
 		l.conns = append(l.conns, c)
 	}
-	c.added = true
-	if !c.use() { // closed before it began
-		return nil
-	}
-	defer c.unuse()
 	const edge = 1 << 31 // EPOLLET, which package syscall has with a sign
 	ev := syscall.EpollEvent{
 		Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edge,
@@ -91,10 +93,10 @@ func (l *loop) add(c *conn) error {
 func (l *loop) remove(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !c.added {
+	if c.serial == 0 {
 		return
 	}
-	c.added = false
+	c.serial = 0
 	l.conns[c.slot] = nil
 	l.free = append(l.free, c.slot)
 }
@@ -118,8 +120,11 @@ func (l *loop) run(runner int) {
 func (l *loop) take(runner int) (ev event, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.runner != runner { // what is in progress is another's
+		return event{}, false
+	}
 	l.now = nil
-	if l.runner != runner || l.next == len(l.batch) {
+	if l.next == len(l.batch) {
 		return event{}, false
 	}
 	ev = l.batch[l.next]
@@ -170,7 +175,7 @@ func (l *loop) look() (busy bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.now == nil {
-		return false
+		return l.next < len(l.batch)
 	}
 	if l.turn != l.seen {
 		l.seen = l.turn
@@ -183,6 +188,13 @@ func (l *loop) look() (busy bool) {
 	l.engine.runners.Go(func() { l.run(runner) })
 	l.engine.late(late)
 	return true
+}
+
+// busy reports whether there are events that have not ended.
+func (l *loop) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now != nil || l.next < len(l.batch)
 }
 
 // later has c flushed by the loop's second goroutine, which exists while there is
@@ -211,7 +223,7 @@ func (l *loop) flushAll() {
 		l.flushMu.Unlock()
 		for i, c := range work {
 			work[i] = nil
-			c.soon.Store(false)
+			c.turn(soon, false)
 			c.machine.Flush()
 		}
 		done = work
