@@ -95,8 +95,8 @@ type Config struct {
 	// Remember is for how many tokens it is remembered that their signature
 	// verified, so that a client that comes back costs a hash instead. See
 	// [Verifier.Verify] for what is asked again each time. A token takes about
-	// half a KiB, all of them at most a KiB each on average; those used longest
-	// ago go first. Default 16,384; negative: none.
+	// 400 bytes, all of them at most a KiB each on average; those used longest ago
+	// go first. Default 16,384; negative: none.
 	Remember int
 }
 

@@ -3,9 +3,12 @@ package jwt
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sallyport/sallyport/auth"
 	"github.com/sallyport/sallyport/deny"
@@ -15,13 +18,14 @@ const (
 	remembered   = 16 << 10 // tokens, by default
 	memoryEach   = 1 << 10  // bytes, on average
 	memoryMost   = 4 << 10  // bytes of one token; a longer one is examined each time
-	memoryItself = 448      // bytes that an entry takes besides its texts, with its place in the map
+	memoryItself = 256      // bytes that an entry takes besides its texts, with its place in the map
 )
 
 // recall is Verify by what is remembered, and remembers.
 func (v *Verifier) recall(ctx context.Context, token string) (auth.Identity, error) {
 	name, generation := sha256.Sum256([]byte(token)), v.generation()
 	f, known := v.memory.get(name, generation)
+	f.id.Method, f.id.Issuer, f.id.Audience = "jwt", v.config.Issuer, v.config.Audience // as read has it
 	if known {
 		var err error
 		if known, err = v.stands(ctx, f.id.KeyID, generation); err != nil {
@@ -46,7 +50,6 @@ func (v *Verifier) recall(ctx context.Context, token string) (auth.Identity, err
 		// meanwhile, nobody knows by which it was verified.
 		v.memory.put(name, generation, f)
 	}
-	id.Scopes = slices.Clone(id.Scopes) // what its holder does with them is his
 	return id, err
 }
 
@@ -106,18 +109,66 @@ type memory struct {
 
 	mu         sync.Mutex // guards what follows
 	generation uint64
-	tokens     map[[32]byte]*entry
+	tokens     map[uint64]*entry // by the beginning of the name: of two alike, the later stays
 	bytes      int
 	ring       entry // next is the token used last, prev the one used longest ago
 }
 
-// entry is one token, in the ring of its memory.
+// entry is one token, in the ring of its memory. It is small: there may be one for
+// every open connection. What is the same for all tokens of a verifier is left out.
 type entry struct {
 	prev, next *entry
 	name       [32]byte
-	facts      facts
-	bytes      int
+
+	subject, session, credential, keyID, key string
+	scopes                                   []string
+	expires, issued, nbf, signedIn           instant
+
+	bytes int32
 }
+
+// instant is a time between 1678 and 2262 in nanoseconds since 1970, or none. The
+// times of a token that is let in are: its end is near, the others have passed.
+type instant int64
+
+const none instant = math.MinInt64
+
+func instantOf(t time.Time) instant {
+	if t.IsZero() {
+		return none
+	}
+	return instant(t.UnixNano())
+}
+
+func (i instant) time() time.Time {
+	if i == none {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(i))
+}
+
+func newEntry(name [32]byte, f facts, bytes int) *entry {
+	return &entry{
+		name: name, bytes: int32(bytes),
+		subject: f.id.Subject, session: f.id.Session, credential: f.id.Credential, keyID: f.id.KeyID, key: f.id.Key,
+		scopes:  slices.Clone(f.id.Scopes), // without the room that reading them has left
+		expires: instantOf(f.id.Expires), issued: instantOf(f.id.IssuedAt), nbf: instantOf(f.nbf), signedIn: instantOf(f.signedIn),
+	}
+}
+
+// facts are those that the entry was made of. What their holder does with the
+// scopes is his.
+func (e *entry) facts() facts {
+	return facts{
+		id: auth.Identity{
+			Subject: e.subject, Session: e.session, Credential: e.credential, KeyID: e.keyID, Key: e.key,
+			Scopes: slices.Clone(e.scopes), Expires: e.expires.time(), IssuedAt: e.issued.time(),
+		},
+		nbf: e.nbf.time(), signedIn: e.signedIn.time(),
+	}
+}
+
+func short(name [32]byte) uint64 { return binary.LittleEndian.Uint64(name[:]) }
 
 // newMemory returns nil if nothing is to be remembered.
 func newMemory(most int) *memory {
@@ -134,7 +185,7 @@ func newMemory(most int) *memory {
 
 // empty forgets all. Called with mu held.
 func (m *memory) empty(generation uint64) {
-	m.generation, m.tokens, m.bytes = generation, map[[32]byte]*entry{}, 0
+	m.generation, m.tokens, m.bytes = generation, map[uint64]*entry{}, 0
 	m.ring.prev, m.ring.next = &m.ring, &m.ring
 }
 
@@ -156,43 +207,61 @@ func (m *memory) clear(generation uint64) {
 func (m *memory) has(name [32]byte, generation uint64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.at(generation) && m.tokens[name] != nil
+	return m.at(generation) && m.find(name) != nil
 }
 
 func (m *memory) get(name [32]byte, generation uint64) (facts, bool) {
+	if e := m.use(name, generation); e != nil {
+		return e.facts(), true // which never change, with or without the lock
+	}
+	return facts{}, false
+}
+
+// use returns the entry, now the one used last, or nil.
+func (m *memory) use(name [32]byte, generation uint64) *entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var e *entry
-	if m.at(generation) {
-		e = m.tokens[name]
+	if !m.at(generation) {
+		return nil
 	}
-	if e == nil {
-		return facts{}, false
+	e := m.find(name)
+	if e != nil {
+		e.leave()
+		e.follow(&m.ring)
 	}
-	e.leave()
-	e.follow(&m.ring)
-	return e.facts, true
+	return e
+}
+
+// find is called with mu held.
+func (m *memory) find(name [32]byte) *entry {
+	if e := m.tokens[short(name)]; e != nil && e.name == name {
+		return e
+	}
+	return nil
 }
 
 func (m *memory) put(name [32]byte, generation uint64, f facts) {
 	size := sizeOf(f)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if size > memoryMost || size > m.mostBytes || !m.at(generation) || m.tokens[name] != nil {
+	if size > memoryMost || size > m.mostBytes || !m.at(generation) || m.find(name) != nil {
 		return
+	}
+	if e := m.tokens[short(name)]; e != nil {
+		m.remove(e)
 	}
 	for len(m.tokens) >= m.most || m.bytes+size > m.mostBytes {
 		m.remove(m.ring.prev)
 	}
-	e := &entry{name: name, facts: f, bytes: size}
-	m.tokens[name], m.bytes = e, m.bytes+size
+	e := newEntry(name, f, size)
+	m.tokens[short(name)], m.bytes = e, m.bytes+size
 	e.follow(&m.ring)
 }
 
 func (m *memory) drop(name [32]byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e := m.tokens[name]; e != nil {
+	if e := m.find(name); e != nil {
 		m.remove(e)
 	}
 }
@@ -200,8 +269,8 @@ func (m *memory) drop(name [32]byte) {
 // remove is called with mu held.
 func (m *memory) remove(e *entry) {
 	e.leave()
-	delete(m.tokens, e.name)
-	m.bytes -= e.bytes
+	delete(m.tokens, short(e.name))
+	m.bytes -= int(e.bytes)
 }
 
 func (e *entry) leave() { e.prev.next, e.next.prev = e.next, e.prev }
