@@ -1,4 +1,5 @@
 // The real program with a configuration of the test's choice.
+import assert from 'node:assert/strict'
 import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import { join } from 'node:path'
@@ -71,6 +72,8 @@ export class Door {
     this.port = Number(serving.listen.split(':').pop())
     this.health = serving.health
     this.adminSocket = serving.admin
+    const engine = process.platform === 'linux' && process.env.SALLYPORT_ENGINE !== 'portable' ? 'poll' : 'portable'
+    assert.equal(serving.engine, engine, 'the engine that this run is about')
     return this
   }
 
