@@ -421,3 +421,42 @@ func TestSealedRatesCountOpenedData_SR72(t *testing.T) {
 		}
 	})
 }
+
+// A close that cannot be sent as it is, such as an application's with a long
+// reason, was sent without a sealed end, and looked like a cut to the client.
+func TestSealedEndOfAnyClose(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		code   uint16
+		reason string
+		want   uint16
+		text   string
+	}{
+		{"as it is", 4903, "bye", 4903, "bye"},
+		{"no code", 1005, "", seal.NoCode, ""},
+		{"no code, and a reason", 1005, "bye", seal.NoCode, ""},
+		{"a code that may not be sent", 1015, "bye", seal.NoCode, ""},
+		{"a code that nobody has", 2000, "", seal.NoCode, ""},
+		{"a reason that is too long", 4000, strings.Repeat("ü", 100), 4000, strings.Repeat("ü", 61)},
+		{"a reason that is not UTF-8", 4000, "ab\xff", 4000, "ab"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, device, _ := ed25519.GenerateKey(nil)
+			sealedBubble(t, sallyport.SealRequired, nil, func(t *testing.T, door *sallyport.Door, s *sallyporttest.Server, k sealingKeys) {
+				c := sealedBy(t, s, k, bearer("ada@key"), device, sallyporttest.Options{})
+				c.want("\x01{")
+				for conn := range door.Conns() {
+					conn.Close(tt.code, tt.reason)
+				}
+				m, err := c.Receive()
+				if err != nil || m.Op != ws.Binary {
+					t.Fatalf("got %v, %v, want a sealed end", m, err)
+				}
+				if r, err := c.session.Open(m.Data); err != nil || r.Kind != seal.End || r.Code != tt.want || r.Reason != tt.text {
+					t.Errorf("got %+v, %v", r, err)
+				}
+				c.WantClose(1000, "")
+			})
+		})
+	}
+}

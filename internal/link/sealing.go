@@ -16,7 +16,8 @@ type Sealer interface {
 	// Due appends a record that the peer waits for, or that a key's age asks for.
 	Due(dst []byte) ([]byte, error)
 
-	// End appends the last record: a close that is certainly ours.
+	// End appends the last record: a close that is certainly ours. code is 1005
+	// for a close frame without one.
 	End(dst []byte, code uint16, reason string) ([]byte, error)
 }
 
@@ -72,11 +73,22 @@ func (o *outbox) sealEnd(dst []byte) []byte {
 			dst = more
 		}
 	}
-	if record, err := l.config.Seal.End(nil, e.code, e.reason); err == nil {
+	code, reason := closeOf(e.code, e.reason)
+	if record, err := l.config.Seal.End(nil, code, reason); err == nil {
 		dst = ws.AppendFrame(dst, l.config.Role, true, ws.Binary, record)
 		e.last = ws.AppendClose(nil, l.config.Role, 1000, "")
 	}
 	return dst
+}
+
+// closeOf is what a close frame says that is made of code and reason: the beginning
+// of a reason that is too long, and nothing for a code that may not be sent.
+func closeOf(code uint16, reason string) (uint16, string) {
+	_, _, _, payload, _ := splitFrame(ws.AppendClose(nil, ws.Server, code, reason))
+	if len(payload) == 0 {
+		return 1005, ""
+	}
+	return code, string(payload[2:])
 }
 
 // splitFrame takes one frame of ours off the queue.
