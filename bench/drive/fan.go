@@ -24,114 +24,141 @@ func (d *driver) fan(o *order.Order) (a order.Answer, err error) {
 	if err != nil {
 		return a, err
 	}
-	publisher, err := (&wire.Target{Address: o.Address, Path: o.Path, TLS: g.target.TLS}).Dial(context.Background(), "")
-	if err != nil {
-		return a, fmt.Errorf("publisher: %w", err)
-	}
-	defer publisher.Abort()
-	for _, c := range g.conns[:watchers] {
-		c.SetDeadline(time.Now().Add(time.Duration(o.Warm+patience*o.Millis)*time.Millisecond + wire.Patience))
-	}
 	if g.sink == nil {
 		if g.sink, err = newSink(g.conns[watchers:]); err != nil {
 			return a, err
 		}
 	}
-	sink := g.sink
-
+	publisher, err := (&wire.Target{Address: o.Address, Path: o.Path, TLS: g.target.TLS}).Dial(context.Background(), "")
+	if err != nil {
+		return a, fmt.Errorf("publisher: %w", err)
+	}
+	defer publisher.Abort()
 	// The sink waits in the kernel, where it holds a processor of the scheduler.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
-	depth := max(o.Depth, 1)
-	seen := make([]atomic.Int64, watchers)
-	progress := make(chan struct{}, 1) // holds a token when a watcher got something
-	failed := make(chan error, watchers+1)
-	stop := make(chan struct{})
-	var all sync.WaitGroup
-	for i, c := range g.conns[:watchers] {
-		all.Go(func() {
-			buf := make([]byte, readBuffer)
-			for {
-				n, err := c.Read(buf)
-				if err == nil {
-					n, err = c.Counter.Feed(buf[:n])
-				}
-				if err != nil {
-					failed <- err
-					return
-				}
-				seen[i].Add(int64(n))
-				select {
-				case progress <- struct{}{}:
-				default:
-				}
-			}
-		})
-	}
-	slowest := func() int64 {
-		least := seen[0].Load()
-		for i := 1; i < watchers; i++ {
-			least = min(least, seen[i].Load())
-		}
-		return least
-	}
-	published := make(chan int64, 1)
-	all.Go(func() {
-		many := wire.Frames(depth, o.Size, "")
-		each := len(many) / depth
-		sent := int64(0)
-		defer func() { published <- sent }()
-		for {
-			if room := int64(depth) - (sent - slowest()); room > 0 {
-				if _, err := publisher.Write(many[:int(room)*each]); err != nil {
-					failed <- err
-					return
-				}
-				sent += room
-				continue
-			}
-			select {
-			case <-progress:
-			case <-stop:
-				return
-			}
-		}
-	})
-	all.Go(func() { sink.drain(stop) })
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(watchers))
 
-	wait := func(ms int) error {
-		select {
-		case err := <-failed:
-			return err
-		case <-time.After(time.Duration(ms) * time.Millisecond):
-			return nil
-		}
+	f := newFanout(g.conns[:watchers], max(o.Depth, 1))
+	f.limit(time.Duration(o.Warm+patience*o.Millis)*time.Millisecond + wire.Patience)
+	for i := range f.conns {
+		f.all.Go(func() { f.watch(i) })
 	}
-	m := &meter{}
-	if err = wait(o.Warm); err == nil {
-		if m, err = startMeter(o.PID, slowest()); err == nil {
-			m.wait(o.Millis, int64(5*depth), slowest)
-			select {
-			case err = <-failed:
-			default:
-				err = m.stop(&a, slowest())
-			}
-		}
-	}
-	close(stop)
-	sent := <-published
-	for deadline := time.Now().Add(3 * time.Second); err == nil && slowest() < sent && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond) // what is under way, so that the next measurement begins with nothing
-	}
-	for _, c := range g.conns[:watchers] {
-		c.SetReadDeadline(time.Now())
-	}
-	all.Wait()
-	for _, c := range g.conns[:watchers] {
-		c.SetDeadline(time.Time{})
-	}
-	if lost := sink.lost.Load(); err == nil && lost > 0 {
+	f.all.Go(func() { f.publish(publisher, wire.Frames(f.depth, o.Size, "")) })
+	f.all.Go(func() { g.sink.drain(f.stop) })
+	err = f.measure(o, &a)
+	f.end(err == nil)
+	if lost := g.sink.lost.Load(); err == nil && lost > 0 {
 		err = fmt.Errorf("%d subscribers were lost", lost)
 	}
 	a.N *= int64(len(g.conns)) // messages, each to so many
 	return a, err
+}
+
+// fanout is one measurement.
+type fanout struct {
+	conns []*wire.Conn // of the watchers
+	depth int
+
+	seen     [watchers]atomic.Int64 // messages
+	sent     atomic.Int64
+	progress chan struct{} // holds a token when a watcher got something
+	failed   chan error    // has room for all who may say so
+	stop     chan struct{} // closed when it is over
+	all      sync.WaitGroup
+}
+
+func newFanout(conns []*wire.Conn, depth int) *fanout {
+	return &fanout{
+		conns: conns, depth: depth,
+		progress: make(chan struct{}, 1), failed: make(chan error, watchers+1), stop: make(chan struct{}),
+	}
+}
+
+// limit sets how long watchers wait for what they read.
+func (f *fanout) limit(d time.Duration) {
+	for _, c := range f.conns {
+		c.SetDeadline(time.Now().Add(d))
+	}
+}
+
+// slowest is how many messages the slowest watcher has.
+func (f *fanout) slowest() int64 {
+	least := f.seen[0].Load()
+	for i := range f.seen {
+		least = min(least, f.seen[i].Load())
+	}
+	return least
+}
+
+// watch counts what one watcher gets, until its deadline.
+func (f *fanout) watch(i int) {
+	c, buf := f.conns[i], make([]byte, readBuffer)
+	for {
+		n, err := c.Read(buf)
+		if err == nil {
+			n, err = c.Counter.Feed(buf[:n])
+		}
+		if err != nil {
+			f.failed <- err
+			return
+		}
+		f.seen[i].Add(int64(n))
+		select {
+		case f.progress <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// publish keeps depth messages under way; frames are so many of them.
+func (f *fanout) publish(to *wire.Conn, frames []byte) {
+	each := len(frames) / f.depth
+	for {
+		if room := f.depth - int(f.sent.Load()-f.slowest()); room > 0 {
+			if _, err := to.Write(frames[:room*each]); err != nil {
+				f.failed <- err
+				return
+			}
+			f.sent.Add(int64(room))
+			continue
+		}
+		select {
+		case <-f.progress:
+		case <-f.stop:
+			return
+		}
+	}
+}
+
+// measure counts messages that all watchers have.
+func (f *fanout) measure(o *order.Order, a *order.Answer) error {
+	select {
+	case err := <-f.failed:
+		return err
+	case <-time.After(time.Duration(o.Warm) * time.Millisecond):
+	}
+	m, err := startMeter(o.PID, f.slowest())
+	if err != nil {
+		return err
+	}
+	m.wait(o.Millis, int64(5*f.depth), f.slowest)
+	select {
+	case err := <-f.failed:
+		return err
+	default:
+		return m.stop(a, f.slowest())
+	}
+}
+
+// end stops publishing and, if all is well, waits for what is under way, so that
+// the next measurement begins with nothing.
+func (f *fanout) end(well bool) {
+	close(f.stop)
+	for deadline := time.Now().Add(3 * time.Second); well && f.slowest() < f.sent.Load() && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	f.limit(0)
+	f.all.Wait()
+	for _, c := range f.conns {
+		c.SetDeadline(time.Time{})
+	}
 }
