@@ -2,7 +2,6 @@ package sallyport
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -15,13 +14,14 @@ import (
 	"github.com/sallyport/sallyport/guard"
 	"github.com/sallyport/sallyport/internal/link"
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/origin"
 	"github.com/sallyport/sallyport/seal"
 	"github.com/sallyport/sallyport/wss"
 )
 
 func (d *Door) newConn(v *visit, place *guard.Place) *Conn {
 	c := &Conn{
-		door: d, id: newID(), gate: v.gate.Path, origin: v.origin, seals: v.seals, host: hostOf(v.r),
+		door: d, id: newID(), gate: v.gate.Path, origin: v.origin, seals: strings.Clone(v.seals), host: hostOf(v.r),
 		address: v.address, place: place,
 	}
 	c.key = v.key()
@@ -42,19 +42,7 @@ type host struct {
 }
 
 func hostOf(r *http.Request) host {
-	h := host{name: r.Host}
-	if a, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok && a != nil {
-		h.port = uint16(a.Port)
-	}
-	return h
-}
-
-// request has nothing but what the host check reads.
-func (h host) request(ctx context.Context) *http.Request {
-	if h.port != 0 {
-		ctx = context.WithValue(ctx, http.LocalAddrContextKey, &net.TCPAddr{Port: int(h.port)})
-	}
-	return (&http.Request{Host: h.name, Header: http.Header{}}).WithContext(ctx)
+	return host{name: r.Host, port: origin.ListenerPort(r)}
 }
 
 // handshake is what the route may see: no ticket, none of our subprotocols.
@@ -164,10 +152,10 @@ func (c *Conn) goLive(v *visit, protocol string, header http.Header, sink Sink) 
 	c.life.Live(speaks(protocol))
 	var first []byte
 	if b := v.breach; b != nil {
-		c.sealed = &b.sealed
+		c.sealed = b.sealed
 		config.MaxMessage, config.Seal = seal.MaxRecord, c.sealed
 	} else {
-		first = ws.AppendResponse(nil, v.offer, protocol, header)
+		first = ws.AppendResponse(make([]byte, 0, 1<<10), v.offer, protocol, header)
 	}
 	if speaks(protocol) {
 		c.control = &control{}
@@ -177,7 +165,7 @@ func (c *Conn) goLive(v *visit, protocol string, header http.Header, sink Sink) 
 			first = append(first, controlFrame(c.hello())...)
 		}
 	}
-	c.sink, c.protocol = sink, protocol
+	c.sink, c.protocol = sink, strings.Clone(protocol) // of a line that had a ticket in it
 	_, c.streams = sink.(PartSink)
 	d.sockets.Add(1)
 	c.link = link.New(d.engines.of(c.polls), v.taken, owner{c}, config, first)

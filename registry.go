@@ -212,7 +212,7 @@ func (c *Conn) postShared(s *shared) error {
 
 // judgeAs leaves out what handshakes and ordinary requests do not share: whether
 // an origin may be missing. key is what a sealed connection has proven.
-func (d *Door) judgeAs(gate string, from host, origin string, id auth.Identity, sealed bool, key string) error {
+func (d *Door) judgeAs(gate string, at host, from string, id auth.Identity, sealed bool, key string) error {
 	p := d.policy.Load()
 	g := p.gates[gate]
 	if g == nil {
@@ -220,10 +220,10 @@ func (d *Door) judgeAs(gate string, from host, origin string, id auth.Identity, 
 			return deny.Because(deny.PolicyChanged, errors.New("the gate is gone"))
 		}
 	}
-	if err := g.origin.CheckHost(from.request(context.Background())); err != nil {
+	if err := g.origin.CheckHostText(at.name, at.port); err != nil {
 		return deny.Because(deny.PolicyChanged, err)
 	}
-	if origin != "none" && !g.origin.Trusts(origin) {
+	if from != "none" && !g.origin.Trusts(from) {
 		return deny.Because(deny.PolicyChanged, errors.New("the origin is no longer trusted"))
 	}
 	if g.Seal == SealRequired {

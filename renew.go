@@ -148,7 +148,7 @@ func (c *Conn) noteRefusal(err error) {
 
 // presenting is a handshake of c's client with another credential.
 func (c *Conn) presenting(ctx context.Context, cmd command) (*http.Request, error) {
-	r := c.host.request(ctx)
+	r := (&http.Request{Host: c.host.name, Header: http.Header{}}).WithContext(ctx)
 	r.Method, r.Proto, r.ProtoMajor, r.ProtoMinor = http.MethodGet, "HTTP/1.1", 1, 1
 	r.URL, r.RequestURI, r.RemoteAddr = &url.URL{Path: c.gate}, c.gate, addressText(c.address)
 	if c.origin != "none" {

@@ -189,7 +189,7 @@ func sealReason(err error) deny.Reason {
 
 // breach is a visit that has got through its 101 to the seal.
 type breach struct {
-	sealed
+	*sealed    // alone outlives the opening: what else is here holds the credential
 	parser     ws.Parser
 	unread     []byte // behind what was parsed
 	credential seal.Credential
@@ -226,7 +226,7 @@ func (v *visit) agree(ctx context.Context) error {
 		deadline = soon
 	}
 	socket.SetDeadline(deadline)
-	b := &breach{parser: ws.Parser{Role: ws.Server, MaxMessage: maxHello}}
+	b := &breach{sealed: new(sealed), parser: ws.Parser{Role: ws.Server, MaxMessage: maxHello}}
 	if _, err := socket.Write(ws.AppendResponse(nil, v.offer, v.seals, header)); err != nil {
 		return deny.Because(deny.PeerLost, err)
 	}
