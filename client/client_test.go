@@ -221,6 +221,9 @@ func TestUnknownIsTakenFirst(t *testing.T) {
 		if took.IsZero() || time.Since(took) > time.Second {
 			t.Errorf("b was sent before a was taken, or late: %s", took)
 		}
+		if got := receive(t, c); got != "b" { // or it would come while the client closes
+			t.Errorf("got %q", got)
+		}
 		closeClient(t, c)
 	}, func(v *visitor) { v.welcome(""); v.receive() }, echo)
 }
