@@ -187,6 +187,9 @@ func fill(g Gate, c *Config, doorOrigin *origin.Policy) (*gate, error) {
 	if g.Seal == SealRequired && g.HTTP != nil {
 		errs = append(errs, errors.New("ordinary requests cannot be sealed"))
 	}
+	if g.Seal == SealRequired && g.passesMasked() != "" {
+		errs = append(errs, errors.New("what is sealed is opened here, and cannot pass with the client's mask"))
+	}
 	if full.Auth == nil {
 		full.Auth = c.Auth
 	}

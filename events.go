@@ -35,6 +35,10 @@ func (c owner) Data(ev ws.Event) {
 	if c.sealed == nil && !c.spend(whole, len(ev.Data)) {
 		return
 	}
+	if ev.Masked { // only to a sink that asked for it
+		c.sink.(maskedSink).InternalMasked(ev)
+		return
+	}
 	if c.streams {
 		c.hand(whole)
 		c.sink.(PartSink).Part(c.Conn, Part{Message: Message{Kind: Kind(ev.Op), Data: ev.Data}, First: ev.First, Last: ev.Last})

@@ -46,6 +46,20 @@ func (c *Conn) InternalFlush() {
 // arrivals is a Sink that is told when all that arrived at once was handed to it.
 type arrivals interface{ InternalArrived() }
 
+// maskedSink is a Sink that takes a client's messages in parts and as the client
+// masked them, neither unmasked nor checked for UTF-8. On connections that speak
+// sallyport.v1 or are sealed it is used as any other Sink.
+type maskedSink interface{ InternalMasked(ev ws.Event) }
+
+// passesMasked says why the connections of a gate have a maskedSink; empty if they
+// do not.
+func (g *Gate) passesMasked() string {
+	if r, ok := g.Route.(interface{ InternalPassesMasked() (why string) }); ok {
+		return r.InternalPassesMasked()
+	}
+	return ""
+}
+
 // InternalClock is the door's clock.
 func (c *Conn) InternalClock() *guard.Clock { return c.door.clock }
 

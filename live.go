@@ -165,6 +165,9 @@ func (c *Conn) goLive(v *visit, protocol string, header http.Header, sink Sink) 
 			first = append(first, controlFrame(c.hello())...)
 		}
 	}
+	if _, ok := sink.(maskedSink); ok {
+		config.KeepMasks = c.sealed == nil && c.control == nil // else we must read what is inside
+	}
 	c.sink, c.protocol = sink, strings.Clone(protocol) // of a line that had a ticket in it
 	_, c.streams = sink.(PartSink)
 	d.sockets.Add(1)

@@ -21,6 +21,9 @@ func (d *Door) Weaknesses() []string {
 				list = append(list, fmt.Sprintf("gate %s admits everybody: %s", g.Path, r.Reason()))
 			}
 		}
+		if why := g.passesMasked(); why != "" {
+			list = append(list, fmt.Sprintf("gate %s passes text unchecked, and with the mask that the client chose: %s", g.Path, why))
+		}
 		if g.origin.AllowsNone() {
 			list = append(list, fmt.Sprintf("gate %s admits programs without Origin (without: %s)", g.Path, origin.AllowBearer))
 		}

@@ -26,8 +26,9 @@ type Gate struct {
 	Stream             bool // pass on parts of a message before all of it has come. Default false
 	ForwardCredentials bool // let the verified bearer token through to the backend. Default false
 
-	// DangerouslyPassMasked relays frames with the client's own mask. Its text
-	// is the reason; it is logged at start and shown in GET /config.
+	// DangerouslyPassMasked relays frames with the client's own mask, and text
+	// unchecked. Its text is the reason; it is logged at start and shown in GET
+	// /config.
 	DangerouslyPassMasked string
 
 	Backend Backend

@@ -23,9 +23,7 @@ func (l *loader) validateGate(g *Gate, key string, seen map[string]string) {
 	if g.ForwardCredentials && g.Auth.JWT == nil && l.fine(key+".auth") {
 		l.fail(key+".forward_credentials", "without auth.jwt there is no verified credential to forward; the application's own cookies and Authorization pass anyway with auth.forward")
 	}
-	if l.fine(key+".dangerously_pass_masked") && g.DangerouslyPassMasked != "" {
-		l.fail(key+".dangerously_pass_masked", "dangerously_pass_masked is not available in this version: remove the key; frames get a mask of the door's own")
-	}
+	l.reason(key+".dangerously_pass_masked", g.DangerouslyPassMasked)
 }
 
 // validatePath checks the path and that no other gate or endpoint has it.

@@ -48,6 +48,9 @@ func (l *loader) validateSeal(g *Gate, key string) {
 	if g.HTTP == "guarded" && l.fine(key+".http") {
 		l.fail(key+".http", "ordinary requests cannot be sealed: write http: refuse with seal: required, or seal: offered")
 	}
+	if g.DangerouslyPassMasked != "" && l.fine(key+".dangerously_pass_masked") {
+		l.fail(key+".dangerously_pass_masked", "what is sealed is opened by the door and cannot pass with the client's mask: remove the key, or write seal: offered, where it applies to those who do not seal")
+	}
 	if g.RequireBound && g.Auth.JWT == nil && g.Auth.Anonymous == "" && (g.Auth.Forward != nil || g.Auth.Session != nil) && l.fine(key+".auth") && l.fine(key+".require_bound") {
 		l.fail(key+".seal", "seal: required admits credentials only that are bound to a key, which tokens of auth.jwt alone can be: add it, or write require_bound: false to admit those that anybody in between could use")
 	}

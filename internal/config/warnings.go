@@ -65,6 +65,9 @@ func (g *Gate) warnings() []string {
 	if g.Seal == "required" && !g.RequireBound {
 		add("require_bound: false: whoever ends TLS in between can use the credentials that it sees elsewhere")
 	}
+	if g.DangerouslyPassMasked != "" {
+		add("dangerously_pass_masked: %s", g.DangerouslyPassMasked)
+	}
 	if g.Backend.DangerouslySkipVerify != "" {
 		add("backend.dangerously_skip_verify: %s", g.Backend.DangerouslySkipVerify)
 	}

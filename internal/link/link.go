@@ -66,6 +66,7 @@ type Config struct {
 	Role         ws.Role
 	MaxMessage   int64           // bytes, of messages received
 	MaxFragments int             // as in ws.Parser; 0: 128, or one for each 512 bytes of MaxMessage
+	KeepMasks    bool            // as in ws.Parser: Owner.Data gets what the client masked
 	WriteWait    time.Duration   // for the peer to accept a segment of 32 KiB
 	Budget       *Budget         // shared by many links; nil: none
 	Writers      *sync.WaitGroup // counts the goroutines that write
@@ -111,7 +112,7 @@ type Link struct {
 func New(e engine.Engine, socket net.Conn, owner Owner, config Config, first []byte) *Link {
 	l := &Link{config: config, owner: owner, socket: socket}
 	l.parser.Role = config.Role
-	l.parser.MaxMessage = config.MaxMessage
+	l.parser.MaxMessage, l.parser.KeepMasks = config.MaxMessage, config.KeepMasks
 	if l.parser.MaxFragments = config.MaxFragments; config.MaxFragments == 0 {
 		l.parser.MaxFragments = int(max(ws.DefaultMaxFragments, config.MaxMessage/512))
 	}

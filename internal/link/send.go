@@ -52,6 +52,20 @@ func (l *Link) Send(op ws.Opcode, data []byte) error {
 // SendPart queues a part of a message. The parts of one message must come in
 // order, from one goroutine, with no other message between them.
 func (l *Link) SendPart(op ws.Opcode, first, last bool, data []byte) error {
+	return l.sendPart(op, first, last, data, nil)
+}
+
+// SendMasked does as SendPart does, with data that is masked with key already. It
+// is for links in the role of a client that have neither marks nor a seal.
+func (l *Link) SendMasked(op ws.Opcode, first, last bool, key ws.MaskKey, data []byte) error {
+	if l.config.Role != ws.Client || l.config.Marks != nil || l.config.Seal != nil {
+		panic("link: masked data for a link that masks otherwise")
+	}
+	return l.sendPart(op, first, last, data, &key)
+}
+
+// sendPart queues a part of a message; key is nil unless data is masked with it.
+func (l *Link) sendPart(op ws.Opcode, first, last bool, data []byte, key *ws.MaskKey) error {
 	o := &l.out
 	var mark, long []byte
 	if m := l.config.Marks; m != nil && first {
@@ -86,7 +100,12 @@ func (l *Link) SendPart(op ws.Opcode, first, last bool, data []byte) error {
 		n := len(mark) + len(part)
 		seg := o.segment(ws.HeaderSize(role, uint64(n)) + n)
 		before := len(seg.bytes)
-		seg.bytes = appendFrame(seg.bytes, role, last && !more, frameOp, mark, part)
+		if fin := last && !more; key == nil {
+			seg.bytes = appendFrame(seg.bytes, role, fin, frameOp, mark, part)
+		} else {
+			seg.bytes = append(ws.AppendMaskedHeader(seg.bytes, fin, frameOp, uint64(n), *key), part...)
+			*key = key.Turn(n)
+		}
 		mark = nil
 		seg.open = !last || more
 		o.open = seg.open

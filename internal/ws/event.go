@@ -23,13 +23,18 @@ type Event struct {
 	// the last chunk of a message can be empty.
 	First, Last bool
 
-	// Data: the payload, unmasked in place, an alias of the input.
+	// Masked is set for Data of a Parser with KeepMasks: Data is as the peer sent
+	// it, masked with Key, whose first byte belongs to its first.
+	Masked bool
+
+	// Data: the payload, unmasked in place unless Masked, an alias of the input.
 	// Control frames: the payload, at most 125 bytes (of a close frame the
 	// reason alone), valid until the next call.
 	Data []byte
 
-	Code uint16 // CloseEvent: the close code, 1005 when there is none
-	Size uint64 // Data: bytes of the message up to and with this chunk
+	Code uint16  // CloseEvent: the close code, 1005 when there is none
+	Key  MaskKey // of Data that is Masked
+	Size uint64  // Data: bytes of the message up to and with this chunk
 }
 
 // controlFrame takes what b has of the payload of the control frame in

@@ -32,15 +32,28 @@ func HeaderSize(role Role, length uint64) int {
 // so frames in place. It panics if a control frame is fragmented or longer than
 // 125 bytes, if length has its top bit set, or if the opcode is reserved.
 func AppendHeader(dst []byte, role Role, fin bool, op Opcode, length uint64) ([]byte, MaskKey) {
+	if role != Client {
+		return appendHeader(dst, 0, fin, op, length), MaskKey{}
+	}
+	key := NewMaskKey()
+	return AppendMaskedHeader(dst, fin, op, length, key), key
+}
+
+// AppendMaskedHeader appends the header of a Client's frame whose payload is
+// already masked, with key. Whoever masked it has chosen the bytes on the wire
+// (RFC 6455, section 10.3). It panics as [AppendHeader] does.
+func AppendMaskedHeader(dst []byte, fin bool, op Opcode, length uint64, key MaskKey) []byte {
+	return append(appendHeader(dst, 0x80, fin, op, length), key[:]...)
+}
+
+// appendHeader appends a header up to the key; mask is 0x80 or 0.
+func appendHeader(dst []byte, mask byte, fin bool, op Opcode, length uint64) []byte {
 	if op > Pong || op > Binary && op < Close || op >= Close && (!fin || length > MaxControl) || length>>63 != 0 {
 		panic("ws: a frame that no peer may accept")
 	}
-	first, mask := byte(op), byte(0)
+	first := byte(op)
 	if fin {
 		first |= 0x80
-	}
-	if role == Client {
-		mask = 0x80
 	}
 	switch {
 	case length > 0xffff:
@@ -52,12 +65,7 @@ func AppendHeader(dst []byte, role Role, fin bool, op Opcode, length uint64) ([]
 	default:
 		dst = append(dst, first, mask|byte(length))
 	}
-	var key MaskKey
-	if role == Client {
-		key = NewMaskKey()
-		dst = append(dst, key[:]...)
-	}
-	return dst, key
+	return dst
 }
 
 // AppendFrame appends a whole frame with a copy of payload, which is left alone;

@@ -12,13 +12,14 @@ import (
 	"testing"
 )
 
-// FuzzParserServer and FuzzParserClient hold the parser to the oracle in random
-// splits, and what it accepted to a second life: written again and read again,
-// the messages are the same.
-func FuzzParserServer(f *testing.F) { fuzzParser(f, Server) } // SR-50, AT-42
-func FuzzParserClient(f *testing.F) { fuzzParser(f, Client) } // SR-50, AT-42
+// FuzzParserServer, FuzzParserClient and FuzzParserKeeps, which keeps masks, hold the
+// parser to the oracle in random splits, and what it accepted to a second life:
+// written again and read again, the messages are the same.
+func FuzzParserServer(f *testing.F) { fuzzParser(f, Server, false) } // SR-50, AT-42
+func FuzzParserClient(f *testing.F) { fuzzParser(f, Client, false) } // SR-50, AT-42
+func FuzzParserKeeps(f *testing.F)  { fuzzParser(f, Server, true) }  // SR-50, AT-42
 
-func fuzzParser(f *testing.F, role Role) {
+func fuzzParser(f *testing.F, role Role, keep bool) {
 	for _, row := range verdicts {
 		if len(row.stream) < 300 {
 			f.Add(row.stream, []byte{3, 1, 200}, uint16(max(row.l.message, 0)), int8(row.l.fragments))
@@ -29,7 +30,7 @@ func fuzzParser(f *testing.F, role Role) {
 	}
 	f.Add(u(0x01, "a", 0x89, "p", 0x80, "b", 0x88, "\x03\xe8bye"), []byte{1, 1, 1, 1}, uint16(9), int8(2))
 	f.Fuzz(func(t *testing.T, stream, steps []byte, most uint16, fragments int8) {
-		l := limits{role, int64(most), int(fragments)}
+		l := limits{role, int64(most), int(fragments), keep}
 		want := oracle(l, stream)
 		if got := transcribe(t, l, stream); !slices.Equal(got, want) {
 			t.Fatalf("got %q, the oracle says %q", got, want)
@@ -51,7 +52,7 @@ func fuzzParser(f *testing.F, role Role) {
 		if got := transcribe(t, l, stream, all...); !slices.Equal(got, want) {
 			t.Fatalf("byte by byte: got %q, want %q", got, want)
 		}
-		again := rewrite(Client-role, want)
+		again := rewrite(Client-role, want) // with other masks, if any
 		want = slices.DeleteFunc(want, func(s string) bool { return strings.HasPrefix(s, "fault") })
 		if got := transcribe(t, l, again); !slices.Equal(got, want) {
 			t.Fatalf("written again: got %q, want %q", got, want)

@@ -18,6 +18,14 @@ func NewMaskKey() (key MaskKey) {
 	return key
 }
 
+// Turn returns the key for what follows n bytes that were, or stay, masked with
+// key.
+func (key MaskKey) Turn(n int) MaskKey {
+	k := binary.LittleEndian.Uint32(key[:])
+	binary.LittleEndian.PutUint32(key[:], bits.RotateLeft32(k, -8*(n&3)))
+	return key
+}
+
 // Mask masks or unmasks b in place and returns the key for the bytes that
 // follow b, so that a payload can be worked on piece by piece.
 func Mask(b []byte, key MaskKey) MaskKey {

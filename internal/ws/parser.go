@@ -32,6 +32,11 @@ type Parser struct {
 	key     MaskKey           // turned to the next payload byte
 	frames  uint32            // of the message in progress
 	head    [MaxHeader]byte   // a header in pieces
+
+	// KeepMasks leaves the payload of a Server's data frames as the client masked
+	// it, and does not check text. Each chunk comes with its key. Control frames
+	// are unmasked as ever. It is down here because it is free here.
+	KeepMasks bool
 }
 
 const (
@@ -45,8 +50,8 @@ const (
 
 // Next consumes n bytes of b and says what they were. It must be called again
 // with b[n:] until the Kind is None, which means that all of b was consumed.
-// Data frames and control frames that are whole in b are unmasked in place, so b
-// must be the caller's to change.
+// Data frames, unless masks are kept, and control frames that are whole in b are
+// unmasked in place, so b must be the caller's to change.
 //
 // An error is an *[Error], is final and is repeated by every further call; the
 // chunk in which it was found is not delivered. After a CloseEvent all input is
@@ -235,7 +240,12 @@ func (p *Parser) dataFrame(b []byte) (ev Event, used int) {
 	if len(b) == 0 && p.left > 0 {
 		return Event{}, 0
 	}
-	p.key = Mask(b, p.key)
+	keep, key := p.KeepMasks && p.Role == Server, p.key
+	if keep {
+		p.key = key.Turn(len(b))
+	} else {
+		p.key = Mask(b, key)
+	}
 	p.left -= uint64(len(b))
 	p.size += uint64(len(b))
 	last := false
@@ -247,7 +257,7 @@ func (p *Parser) dataFrame(b []byte) (ev Event, used int) {
 	if p.flags&textMessage != 0 {
 		op = Text
 	}
-	if op == Text && (!p.text.Write(b) || last && !p.text.Complete()) {
+	if op == Text && !keep && (!p.text.Write(b) || last && !p.text.Complete()) {
 		p.end = faultText
 		return Event{}, len(b)
 	}
@@ -255,6 +265,9 @@ func (p *Parser) dataFrame(b []byte) (ev Event, used int) {
 		return Event{}, 0 // an empty fragment says nothing
 	}
 	ev = Event{Kind: Data, Op: op, First: p.flags&delivered == 0, Last: last, Data: b, Size: p.size}
+	if keep {
+		ev.Masked, ev.Key = true, key
+	}
 	p.flags |= delivered
 	if last {
 		p.flags &^= inMessage | delivered

@@ -55,8 +55,16 @@ type Config struct {
 	// of it has then reached the client. Default: that of the gate, 16 MiB.
 	MaxMessageDown int64
 
-	// DangerouslyPassMasked would relay frames with the client's own mask. It is
-	// not available yet: New returns an error if it is set.
+	// DangerouslyPassMasked relays the client's data frames with the client's own
+	// mask, as they arrive, and does not look into them. Its text is the reason; it
+	// is logged at start and shown in GET /config.
+	//
+	// Given up are: a mask that the client cannot foresee, which keeps it from
+	// writing bytes of its choice to whatever is between the door and the backend
+	// (RFC 6455, section 10.3); the check for UTF-8; and that a message is complete
+	// before the backend sees its beginning, as with Stream. All other rules and
+	// limits hold. Connections that speak sallyport.v1 or are sealed are relayed as
+	// without it; a gate that requires the seal refuses it.
 	DangerouslyPassMasked string
 
 	// TLS is for wss and https.
@@ -138,8 +146,8 @@ func prepare(c Config, plain, secure string) (*Proxy, error) {
 	if c.Host != "" && !validHost(c.Host) {
 		errs = append(errs, fmt.Errorf("host %q: not a host with an optional port", c.Host))
 	}
-	if c.DangerouslyPassMasked != "" {
-		errs = append(errs, errors.New("passing frames with the client's mask is not available yet; leave dangerously_pass_masked out"))
+	if c.DangerouslyPassMasked != "" && plain != "ws" {
+		errs = append(errs, errors.New("dangerously_pass_masked is for frames, of which an application that answers requests gets none"))
 	}
 	if c.MaxMessageDown < 0 {
 		errs = append(errs, errors.New("max_message_down is negative; nothing is unlimited"))
@@ -172,6 +180,9 @@ func prepare(c Config, plain, secure string) (*Proxy, error) {
 	}
 	return p, nil
 }
+
+// InternalPassesMasked is for package sallyport.
+func (p *Proxy) InternalPassesMasked() (why string) { return p.config.DangerouslyPassMasked }
 
 // config is TLS 1.2 and newer, and HTTP/1.1 alone: a WebSocket needs it, and a
 // backend that believes to speak HTTP/2 would be misunderstood.

@@ -18,19 +18,21 @@ var lost = []string{"3.2", "3.3", "3.4", "4.1.3", "4.1.4", "4.1.5", "4.2.3", "4.
 // Every other case of the rule suite is strict through the door and the relay,
 // with limits raised to what the suite sends.
 func TestRelayIsStrict_SR62_SR84(t *testing.T) {
-	for _, stream := range []bool{false, true} {
-		t.Run(fmt.Sprintf("stream %v", stream), func(t *testing.T) {
+	for _, c := range []Config{{}, {Stream: true}, {DangerouslyPassMasked: "the backend of this test checks text"}} {
+		t.Run(fmt.Sprintf("stream %v, masked %v", c.Stream, c.DangerouslyPassMasked != ""), func(t *testing.T) {
 			f := backendAt(t, func(conn net.Conn) {
 				if _, w := accept(t, conn); w != nil {
 					conform.Echo(prefixed{conn, w}, &ws.Parser{Role: ws.Server, MaxMessage: 16 << 20, MaxFragments: -1})
 				}
 			})
-			s := &setup{proxy: Config{To: "ws://" + f.addr, Stream: stream}}
+			short := testing.Short() || c.Stream || c.DangerouslyPassMasked != ""
+			c.To = "ws://" + f.addr
+			s := &setup{proxy: c}
 			_, addr := s.start(t)
 			report := conform.RunServer(func() (net.Conn, error) {
 				w := connect(t, addr)
 				return prefixed{w.conn, w}, nil
-			}, conform.Options{Short: stream || testing.Short()})
+			}, conform.Options{Short: short})
 			t.Log(report)
 			if len(report) < 200 {
 				t.Errorf("only %d cases ran", len(report))

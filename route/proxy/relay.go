@@ -46,6 +46,14 @@ type backend relay
 // streamed is a relay that takes the client's messages in parts.
 type streamed struct{ *relay }
 
+// masked and maskedStreamed are the same for clients whose own masks pass. What a
+// client shares with the door, a seal or sallyport.v1, cannot: then they are what
+// they are made of.
+type (
+	masked         struct{ *relay }
+	maskedStreamed struct{ streamed }
+)
+
 var (
 	_ sallyport.Route    = (*Proxy)(nil)
 	_ sallyport.PartSink = streamed{}
@@ -59,7 +67,12 @@ func newRelay(p *Proxy, c *sallyport.Conn, socket net.Conn, early []byte) sallyp
 	r := &relay{conn: c, early: early, base: time.Now()}
 	r.alarm.Ticker = r
 	r.leg = c.InternalLeg(socket, (*backend)(r), link.Config{MaxMessage: p.config.MaxMessageDown, MaxFragments: -1})
-	if p.config.Stream {
+	switch pass := p.config.DangerouslyPassMasked != ""; {
+	case pass && p.config.Stream:
+		return maskedStreamed{streamed{r}}
+	case pass:
+		return masked{r}
+	case p.config.Stream:
 		return streamed{r}
 	}
 	return r
@@ -88,7 +101,22 @@ func (r streamed) Part(c *sallyport.Conn, p sallyport.Part) { r.up(p) }
 
 func (r *relay) up(p sallyport.Part) {
 	r.leg.Hold() // until InternalArrived
-	switch err := r.leg.SendPart(ws.Opcode(p.Kind), p.First, p.Last, p.Data); {
+	r.went(r.leg.SendPart(ws.Opcode(p.Kind), p.First, p.Last, p.Data))
+}
+
+// InternalMasked sends a part of a message of the client on as the client masked it.
+func (r masked) InternalMasked(ev ws.Event)         { r.pass(ev) }
+func (r maskedStreamed) InternalMasked(ev ws.Event) { r.pass(ev) }
+
+func (r *relay) pass(ev ws.Event) {
+	r.leg.Hold() // until InternalArrived
+	r.went(r.leg.SendMasked(ev.Op, ev.First, ev.Last, ev.Key, ev.Data))
+}
+
+// went judges what became of a part that was sent, and pauses the client while too
+// much waits.
+func (r *relay) went(err error) {
+	switch {
 	case errors.Is(err, link.ErrFull):
 		r.conn.End(deny.BackendTimeout, err)
 	case errors.Is(err, link.ErrBudget):

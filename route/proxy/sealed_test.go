@@ -24,6 +24,32 @@ type sealedWire struct {
 // sealedDoor serves a door that requires the seal before a backend.
 func sealedDoor(t *testing.T, backend string) (s *setup, addr string, entry seal.Entry) {
 	t.Helper()
+	return sealedDoorWith(t, Config{To: "ws://" + backend}, sallyport.SealRequired)
+}
+
+func sealedDoorWith(t *testing.T, c Config, required sallyport.Seal) (s *setup, addr string, entry seal.Entry) {
+	t.Helper()
+	route, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = &setup{events: make(chan sallyport.Event, 1024)}
+	config, entry := sealedConfig(t, route, required)
+	config.Observe = func(e sallyport.Event) {
+		if e.Kind != sallyport.Admitted {
+			s.events <- e
+		}
+	}
+	d, err := sallyport.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, s.serve(t, d), entry
+}
+
+// sealedConfig is a door before route, and what its clients pin.
+func sealedConfig(t *testing.T, route sallyport.Route, required sallyport.Seal) (sallyport.Config, seal.Entry) {
+	t.Helper()
 	now := time.Now()
 	key, err := seal.GenerateKey(seal.Hybrid, now, now.Add(time.Hour))
 	if err != nil {
@@ -33,28 +59,14 @@ func sealedDoor(t *testing.T, backend string) (s *setup, addr string, entry seal
 	if err != nil {
 		t.Fatal(err)
 	}
-	route, err := New(Config{To: "ws://" + backend})
-	if err != nil {
-		t.Fatal(err)
-	}
 	id := alice
 	id.Method = "jwt" // with another, a credential could be meant for the backend
-	s = &setup{events: make(chan sallyport.Event, 1024)}
-	d, err := sallyport.New(sallyport.Config{
+	return sallyport.Config{
 		Origin: origin.Config{Trusted: []string{page}, Hosts: []string{"door.example"}},
 		Auth:   as(id), Guard: fast,
-		Gates:   []sallyport.Gate{{Path: "/ws/", Route: route, Seal: sallyport.SealRequired, AllowUnbound: true}},
+		Gates:   []sallyport.Gate{{Path: "/ws/", Route: route, Seal: required, AllowUnbound: true}},
 		Sealing: &sallyport.Sealing{Ring: ring, Document: []byte("not asked for")},
-		Observe: func(e sallyport.Event) {
-			if e.Kind != sallyport.Admitted {
-				s.events <- e
-			}
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, s.serve(t, d), key.Entry()
+	}, key.Entry()
 }
 
 // dialSealed opens a sealed connection and reads its greeting.

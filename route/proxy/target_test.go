@@ -85,11 +85,11 @@ func TestPaths_SR87_SR88_SR89(t *testing.T) {
 func TestConfigMistakes(t *testing.T) {
 	_, err := New(Config{
 		To: "http://h", Host: "a b", IdentityHeaders: map[string]string{"X-User": "email", "Cookie": "sub", "X-Real-IP": "sub", "X_User": "sub"},
-		StripCookies: []string{"a=b"}, MaxMessageDown: -1, DangerouslyPassMasked: "speed", DialTimeout: -1,
+		StripCookies: []string{"a=b"}, MaxMessageDown: -1, DialTimeout: -1,
 	})
 	for _, want := range []string{
 		`backend "http://h"`, `host "a b"`, `the claim "email"`, `identity header "Cookie"`, `identity header "X-Real-IP"`, `identity header "X_User"`,
-		`strip cookie "a=b"`, "max_message_down", "dangerously_pass_masked", "dial timeout",
+		`strip cookie "a=b"`, "max_message_down", "dial timeout",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not among the mistakes: %v", want, err)
@@ -97,6 +97,9 @@ func TestConfigMistakes(t *testing.T) {
 	}
 	if _, err := New(Config{To: "ws://h", TLS: TLS{ServerName: "x"}}); err == nil {
 		t.Error("tls for a plaintext backend was accepted")
+	}
+	if _, err := App("http://h", Config{DangerouslyPassMasked: "speed"}); err == nil || !strings.Contains(err.Error(), "dangerously_pass_masked") {
+		t.Errorf("masks of ordinary requests: %v", err)
 	}
 	if _, err := App("http://h", Config{To: "ws://h"}); err == nil {
 		t.Error("two targets were accepted")
