@@ -64,9 +64,9 @@ type Owner interface {
 // Config is what a link is made of.
 type Config struct {
 	Role         ws.Role
+	KeepMasks    bool            // as in ws.Parser: Owner.Data gets what the client masked
 	MaxMessage   int64           // bytes, of messages received
 	MaxFragments int             // as in ws.Parser; 0: 128, or one for each 512 bytes of MaxMessage
-	KeepMasks    bool            // as in ws.Parser: Owner.Data gets what the client masked
 	WriteWait    time.Duration   // for the peer to accept a segment of 32 KiB
 	Budget       *Budget         // shared by many links; nil: none
 	Writers      *sync.WaitGroup // counts the goroutines that write
