@@ -62,7 +62,10 @@ func (l *Listener) handshake(c *Conn, end time.Time) error {
 	if b == nil {
 		return net.ErrClosed // evicted
 	}
-	if !l.shaking.enter(&b.shaking, l.done, end) {
+	l.waiting.keep(&b.waiting) // it waits for us now
+	entered := l.shaking.enter(&b.shaking, l.done, end)
+	l.waiting.yield(&b.waiting)
+	if !entered {
 		return os.ErrDeadlineExceeded
 	}
 	defer l.shaking.leave(&b.shaking)

@@ -1,7 +1,10 @@
 package wss
 
 import (
+	"context"
+	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -61,4 +64,55 @@ func TestServedKeepsItsSeat(t *testing.T) {
 	defer other.Close()
 	go other.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
 	c.wantAnswer(http.StatusOK, "done")
+}
+
+// TestWaitingForUsIsNoSilence: a client whose hello is there waits for a place in
+// the pool of handshakes, not we for it: it does not lose its seat meanwhile.
+func TestWaitingForUsIsNoSilence_SR73(t *testing.T) {
+	s := newSite(t, overTLS, nil, func(o *Options) { o.Handshakes, o.Unauthenticated = 1, 2 })
+	first := hello(t, s)
+	defer first.Close()
+	if !eventually(func() bool { return s.l.shaking.held() == 1 }) {
+		t.Fatal("no handshake began")
+	}
+	second := hello(t, s)
+	defer second.Close()
+	if !eventually(func() bool {
+		s.l.waiting.mu.Lock()
+		defer s.l.waiting.mu.Unlock()
+		return s.l.waiting.n == 2 && s.l.waiting.order.Len() == 1
+	}) {
+		t.Error("who waits for a handshake can lose its seat")
+	}
+}
+
+// hello sends a first message of TLS, and no more.
+func hello(t *testing.T, s *site) net.Conn {
+	raw, err := net.Dial("tcp", s.l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go tls.Client(silent{raw, t.Context()}, &tls.Config{ServerName: "localhost"}).Handshake() // ends with the test
+	return raw
+}
+
+// silent reads nothing.
+type silent struct {
+	net.Conn
+	test context.Context
+}
+
+func (s silent) Read([]byte) (int, error) {
+	<-s.test.Done()
+	return 0, io.EOF
+}
+
+func eventually(ok func() bool) bool {
+	for range 90 {
+		if ok() {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
 }
