@@ -57,7 +57,10 @@ func (s *socket) admit() {
 
 // evict is called when somebody else was given the socket's seat.
 func (s *socket) evict() {
-	s.l.refused(PeerAddress(s), 503, "made others wait while all places were taken")
+	s.mu.Lock() // its holder may go on meanwhile, until the close
+	address := PeerAddress(s.Conn)
+	s.mu.Unlock()
+	s.l.refused(address, 503, "made others wait while all places were taken")
 	s.Close()
 }
 

@@ -128,6 +128,7 @@ func closedEarly(t *testing.T, s *site, w wire) {
 
 func closedInFlood(t *testing.T, s *site, w wire) {
 	m := newMachine(nil)
+	m.forgets = true
 	far := s.start(w, m)
 	stop := flood(far)
 	until(t, "the flood", func() bool { return m.calls.Load() > 20 })
@@ -238,6 +239,7 @@ func readDeadline(t *testing.T, s *site, w wire) {
 
 func readDeadlineInFlood(t *testing.T, s *site, w wire) {
 	m := newMachine(nil)
+	m.forgets = true
 	far := s.start(w, m)
 	stop := flood(far)
 	until(t, "the flood", func() bool { return m.calls.Load() > 20 })

@@ -213,21 +213,28 @@ func (h handle) Write(b []byte) (int, error) {
 	h.rare().cork = cork.b[:0]
 	h.mu.Unlock()
 	n, err := t.Write(b)
+	k, err := h.uncork(err)
+	cork.used = min(k, len(cork.b))
+	corkBuffers.giveBack(cork)
+	return n, err
+}
+
+// uncork hands on what was corked, unless the writing has failed. It returns how
+// much that was.
+func (h handle) uncork(failed error) (n int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.busy
 	records := s.cork
 	s.cork = nil
-	if err == nil {
+	if err = failed; err == nil {
 		err = h.push(records)
 	}
 	if s.half && len(s.rest) == 0 {
 		h.fin()
 	}
 	h.ease()
-	cork.used = min(len(records), len(cork.b))
-	corkBuffers.giveBack(cork)
-	return n, err
+	return len(records), err
 }
 
 // Start begins to read.
