@@ -163,7 +163,7 @@ func (c owner) sealedText(ev *ws.Event) bool {
 	if text.Write(ev.Data) && (!ev.Last || text.Complete()) {
 		return true
 	}
-	c.End(deny.WSUTF8, nil)
+	c.End(deny.SealMalformed, errors.New("a text that is not UTF-8"))
 	return false
 }
 

@@ -350,7 +350,7 @@ func TestSealedMessagesStream(t *testing.T) {
 		}
 		bad, _ := c.session.Seal(nil, seal.Text, false, []byte("\x00\xff"))
 		c.Send(ws.Binary, bad)
-		c.wantEnd(deny.WSUTF8)
+		c.wantEnd(deny.SealMalformed)
 	})
 }
 

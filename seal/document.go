@@ -182,7 +182,7 @@ func (r *reader) time() time.Time {
 	if s > maxTime {
 		r.bad = true
 	}
-	return time.Unix(int64(s&(maxTime-1)), 0).UTC()
+	return time.Unix(int64(min(s, maxTime)), 0).UTC()
 }
 
 // checkAuthority wants "host:port" as a URL parser writes it: lower case ASCII,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ed25519"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -222,5 +223,18 @@ func TestKeysAreOneList_SR98(t *testing.T) {
 func TestFaultOf(t *testing.T) {
 	if FaultOf(nil) != "" || FaultOf(fmt.Errorf("x: %w", fault(FaultKeys, "y"))) != FaultKeys || FaultOf(fmt.Errorf("x")) != FaultMisuse {
 		t.Error("a fault is not found")
+	}
+}
+
+// The last time that a document may name is read as what it is.
+func TestLatestTime(t *testing.T) {
+	for _, tt := range []struct {
+		seconds uint64
+		bad     bool
+	}{{0, false}, {maxTime - 1, false}, {maxTime, false}, {maxTime + 1, true}, {1<<64 - 1, true}} {
+		r := &reader{b: binary.BigEndian.AppendUint64(nil, tt.seconds)}
+		if got := r.time().Unix(); r.bad != tt.bad || !tt.bad && got != int64(tt.seconds) {
+			t.Errorf("%d: read as %d, refused: %v", tt.seconds, got, r.bad)
+		}
 	}
 }

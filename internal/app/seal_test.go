@@ -233,7 +233,7 @@ func TestSealed(t *testing.T) {
 		t.Errorf("another pin: %v", err)
 	}
 	other := newDevice(t)
-	if got := w.seal(entry, d.token(t, w), other).ending(); got != deny.AuthInvalid.Close() {
+	if got := w.seal(entry, d.token(t, w), other).ending(); got != deny.SealUnbound.Close() {
 		t.Errorf("a token with another key: got %d", got)
 	}
 	bad := w.seal(entry, d.token(t, w), d)
