@@ -2,7 +2,7 @@
 GO ?= go
 FUZZTIME ?= 60s
 
-.PHONY: run build test test-go test-e2e test-js test-examples test-runtimes lint restart restart-small bench bench-seal fuzz soak mutants requirements vuln generate
+.PHONY: run build test test-go test-e2e test-js test-examples test-runtimes lint restart restart-small bench bench-seal fuzz soak soak-counted mutants requirements vuln generate
 
 run: build ## the demo on https://localhost:8443; make run ARGS='--port 9443'
 	@bin/sallyport demo $(ARGS)
@@ -20,7 +20,7 @@ lint:
 test-go:
 	$(GO) test -race -timeout 10m ./...
 
-test-e2e:
+test-e2e: ## on both engines; SALLYPORT_ENGINE=portable: on that one alone
 	./test/e2e/run
 
 test-js: ## types, lint, tests, sizes, the packed package, real servers
@@ -47,8 +47,11 @@ bench-seal: ## what the seal costs; writes docs/PERFORMANCE.md
 fuzz: ## FUZZTIME for each fuzz target
 	./test/fuzz
 
-soak: ## leaks after 10,000 refused and 10,000 accepted connections
-	$(GO) test -tags soak -run Soak -timeout 30m -v ./test/soak
+soak: ## doors hold what they held before, after SOAK (3m) of churn, faults and reloads; SOAK=1h ENGINES=poll,portable
+	./test/soak/run -for '$(or $(SOAK),3m)' -engines '$(or $(ENGINES),poll,portable)' $(SOAKFLAGS)
+
+soak-counted: ## leaks within one process, after 10,000 refused and 10,000 accepted connections on each engine
+	$(GO) test -tags soak -run Soak -timeout 60m -v ./test/soak
 
 mutants: ## break each check: its test must go red
 	$(GO) run ./test/mutants

@@ -167,10 +167,14 @@ func wantSame(t *testing.T, what string, before figures, slack uint64) {
 // TestChurn_AT54 takes each way in and out a few times, in every test run.
 func TestChurn_AT54(t *testing.T) {
 	needLinux(t)
-	s := newSite(t)
-	s.churn(t, slices.Concat(admitted, refused), len(admitted)+len(refused), 28) // warm up
-	before := rest()
-	s.churn(t, admitted, 100, 100)
-	s.churn(t, refused, 100, 50)
-	wantSame(t, "200 connections", before, 2<<20)
+	for name, engine := range engines {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, engine)
+			s.churn(t, slices.Concat(admitted, refused), len(admitted)+len(refused), 28) // warm up
+			before := rest()
+			s.churn(t, admitted, 100, 100)
+			s.churn(t, refused, 100, 50)
+			wantSame(t, "200 connections", before, 2<<20)
+		})
+	}
 }

@@ -8,6 +8,8 @@
 // they were after a warm-up.
 //
 // The small run is part of every test run. The large one, of 10,000 refused and
-// 10,000 admitted connections, is `make soak`; it takes some minutes. Both need
-// Linux: its loopback network for many client addresses, and /proc to count.
+// 10,000 admitted connections, is `make soak-counted`; it takes some minutes. Both
+// run on each engine, and need Linux: its loopback network for many client
+// addresses, and /proc to count. What processes of their own hold after hours is
+// for the command in long, which is `make soak`.
 package soak

@@ -73,7 +73,7 @@ type site struct {
 }
 
 // newSite serves until the test ends, and wants nothing to be left then.
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T, engine sallyport.Engine) *site {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -108,7 +108,7 @@ func newSite(t *testing.T) *site {
 	slow.WriteWait = time.Second
 	s.door, err = sallyport.New(sallyport.Config{
 		Origin: origin.Config{Trusted: []string{page}, Hosts: []string{host}},
-		Auth:   auth.First(s.tickets, named{}), Guard: plenty, Tickets: s.tickets,
+		Auth:   auth.First(s.tickets, named{}), Guard: plenty, Tickets: s.tickets, Engine: engine,
 		Limits: guard.Limits{PerAddress: 1 << 20, Refusals: 1 << 16},
 		Gates: []sallyport.Gate{
 			{Path: "/ws", Route: to(good)},
@@ -223,6 +223,9 @@ func backend(c *net.TCPConn) {
 		}
 	}
 }
+
+// engines are what the door is fed by, one after the other.
+var engines = map[string]sallyport.Engine{"auto": sallyport.EngineAuto, "portable": sallyport.EnginePortable}
 
 func needLinux(t *testing.T) {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
