@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
@@ -115,103 +114,6 @@ func TestFreshMasksUnlessThereIsAReason_SR57_SR84_AT41(t *testing.T) {
 			}
 			if messages != n || !tt.passes && len(keys) < n-1 {
 				t.Errorf("%d messages with %d keys", messages, len(keys))
-			}
-		})
-	}
-}
-
-// What the backend decodes is what the client sent, however it is fragmented, masked
-// and cut, with control frames in between that end at the door.
-func TestPassedMasksMeanTheSame_SR84(t *testing.T) {
-	for seed := range uint64(4) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			t.Parallel()
-			random := rand.New(rand.NewPCG(seed, 7))
-			var stream []byte
-			var want []arrived
-			pings := 0
-			for i := range 200 {
-				data := make([]byte, random.IntN([]int{3, 200, 3000, 100_000}[i%4]))
-				for j := range data {
-					data[j] = byte(random.IntN(128))
-				}
-				op := ws.Opcode(1 + random.IntN(2))
-				want = append(want, arrived{op, string(data)})
-				for rest, first := data, true; ; first = false {
-					n := len(rest)
-					if random.IntN(2) == 0 && n > 0 {
-						n = random.IntN(n)
-					}
-					frameOp := op
-					if !first {
-						frameOp = ws.Continuation
-					}
-					var key ws.MaskKey // zero, now and then
-					if random.IntN(8) > 0 {
-						key = ws.MaskKey{byte(random.Uint32()), byte(random.Uint32()), byte(random.Uint32()), byte(random.Uint32())}
-					}
-					stream = append(stream, chosen(n == len(rest), frameOp, rest[:n], key)...)
-					if random.IntN(10) == 0 {
-						stream = append(stream, chosen(true, ws.Ping, []byte("p"), key)...)
-						pings++
-					}
-					if rest = rest[n:]; len(rest) == 0 {
-						break
-					}
-				}
-			}
-			stream = append(stream, chosen(true, ws.Close, []byte("\x03\xe8bye"), ws.MaskKey{1, 2, 3, 4})...)
-			got := make(chan []arrived, 1)
-			f := backendAt(t, func(conn net.Conn) {
-				_, w := accept(t, conn)
-				var list []arrived
-				var message []byte
-				for {
-					ev, err := w.event()
-					if err != nil || ev.Kind == ws.CloseEvent || ev.Kind == ws.PingEvent {
-						if ev.Kind != ws.CloseEvent || ev.Code != 1000 || string(ev.Data) != "bye" {
-							t.Errorf("after %d messages: %+v, %v", len(list), ev, err)
-						}
-						w.close(1000, "")
-						got <- list
-						return
-					}
-					if message = append(message, ev.Data...); ev.Last {
-						list = append(list, arrived{ev.Op, string(message)})
-						message = nil
-					}
-				}
-			})
-			s := &setup{proxy: passing(f)}
-			_, addr := s.start(t)
-			c := connect(t, addr)
-			go func() {
-				for rest := stream; len(rest) > 0; {
-					n := min(len(rest), 1+random.IntN([]int{4, 500, 70_000}[random.IntN(3)]))
-					c.conn.Write(rest[:n])
-					rest = rest[n:]
-				}
-			}()
-			for pongs := 0; ; pongs++ {
-				ev, err := c.event()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if ev.Kind == ws.CloseEvent {
-					if pongs == 0 || pongs > pings { // of pings that come faster than their answers leave, the last is answered
-						t.Errorf("%d pongs for %d pings", pongs, pings)
-					}
-					break
-				}
-			}
-			list := <-got
-			if len(list) != len(want) {
-				t.Fatalf("the backend got %d messages, want %d", len(list), len(want))
-			}
-			for i := range want {
-				if list[i] != want[i] {
-					t.Fatalf("message %d: got %v of %d bytes, want %v of %d", i, list[i].op, len(list[i].data), want[i].op, len(want[i].data))
-				}
 			}
 		})
 	}
