@@ -1,4 +1,4 @@
-// The command long plays everything that may happen to a door, for an hour or as
+// Command long plays everything that may happen to a door, for an hour or as
 // long as it is told, and wants nothing to be left afterwards (AT-54).
 //
 //	SOAK=1h make soak
