@@ -27,7 +27,7 @@ func (q quiet) Released()               { close(q.released) }
 
 // TestNoSecretStaysInABuffer: what one link has sent, or dropped unsent, is in no
 // buffer that another is lent.
-func TestNoSecretStaysInABuffer_SR57(t *testing.T) {
+func TestNoSecretStaysInABuffer(t *testing.T) {
 	canary := []byte("CANARY-of-link-A-")
 	var mu sync.Mutex
 	seen, dirty := map[int]int{}, 0

@@ -57,8 +57,8 @@ func dribbled(t *testing.T, s *site, w wire) {
 	switch w {
 	case inClearWrapped:
 		near = &wrapper{Conn: near}
-	case overTLS, overTLSOnUnix:
-		near, far = s.shake(near, chops)
+	case overTLS, overTLSOnUnix, overTLS12:
+		near, far = s.shake(w, near, chops)
 	}
 	m.attach(s, near)
 	m.handle.Start(nil)

@@ -59,7 +59,7 @@ func newLeg(s *site, w wire) (*leg, net.Conn) {
 	s.t.Helper()
 	near, far := s.transports(w == overTLSOnUnix)
 	if w != inClear {
-		near, far = s.shake(near, far)
+		near, far = s.shake(w, near, far)
 	}
 	l := &leg{gone: make(chan struct{})}
 	l.Link = link.New(s.engine, near, l, link.Config{

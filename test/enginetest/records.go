@@ -49,7 +49,7 @@ func (s *site) client(m *machine) *client {
 	config := s.clientTLS.Clone()
 	config.KeyLogWriter = &keys
 	s2 := &site{t: s.t, serverTLS: s.serverTLS, clientTLS: config}
-	server, ended := s2.shake(near, far)
+	server, ended := s2.shake(overTLS, near, far)
 	if suite := ended.ConnectionState().CipherSuite; suite != tls.TLS_AES_128_GCM_SHA256 {
 		s.t.Skipf("crypto/tls chose %s on this processor", tls.CipherSuiteName(suite))
 	}

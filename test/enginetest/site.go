@@ -32,12 +32,13 @@ const (
 	onUnix
 	overTLS
 	overTLSOnUnix
+	overTLS12
 )
 
-var wires = []wire{inClear, inClearWrapped, onUnix, overTLS, overTLSOnUnix}
+var wires = []wire{inClear, inClearWrapped, onUnix, overTLS, overTLSOnUnix, overTLS12}
 
 func (w wire) String() string {
-	return [...]string{"tcp", "tcp in a wrapper", "unix", "tls", "tls on unix"}[w]
+	return [...]string{"tcp", "tcp in a wrapper", "unix", "tls", "tls on unix", "tls 1.2"}[w]
 }
 
 // site makes connections to an engine, which is expected to be as it was in the
@@ -163,8 +164,8 @@ func (s *site) open(w wire, m *machine) (far net.Conn) {
 	switch w {
 	case inClearWrapped:
 		near = &wrapper{Conn: near}
-	case overTLS, overTLSOnUnix:
-		near, far = s.shake(near, far)
+	case overTLS, overTLSOnUnix, overTLS12:
+		near, far = s.shake(w, near, far)
 	}
 	m.attach(s, near)
 	return far
@@ -179,9 +180,14 @@ func (s *site) start(w wire, m *machine) (far net.Conn) {
 }
 
 // shake performs a handshake.
-func (s *site) shake(near, far net.Conn) (server, client *tls.Conn) {
+func (s *site) shake(w wire, near, far net.Conn) (server, client *tls.Conn) {
 	s.t.Helper()
-	server, client = tls.Server(&wrapper{Conn: near}, s.serverTLS), tls.Client(far, s.clientTLS)
+	config := s.clientTLS
+	if w == overTLS12 {
+		config = config.Clone()
+		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	}
+	server, client = tls.Server(&wrapper{Conn: near}, s.serverTLS), tls.Client(far, config)
 	done := make(chan error, 1)
 	go func() { done <- server.Handshake() }()
 	if err := client.Handshake(); err != nil {
@@ -277,7 +283,7 @@ func certificate(t testing.TB) (server, client *tls.Config) {
 	roots.AddCert(leaf)
 	server = &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}},
-		MinVersion:   tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519}, SessionTicketsDisabled: true,
+		MinVersion:   tls.VersionTLS12, CurvePreferences: []tls.CurveID{tls.X25519}, SessionTicketsDisabled: true,
 	}
 	client = &tls.Config{RootCAs: roots, ServerName: "engine.test", MinVersion: tls.VersionTLS13}
 	return server, client

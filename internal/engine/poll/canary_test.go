@@ -10,7 +10,7 @@ import (
 
 // TestNoSecretStaysInABuffer: what connection A received and sent is in no buffer
 // that is lent next, to B or anybody else.
-func TestNoSecretStaysInABuffer_SR57(t *testing.T) {
+func TestNoSecretStaysInABuffer(t *testing.T) {
 	canary := []byte("CANARY-of-connection-A-")
 	var mu sync.Mutex
 	seen, dirty := map[int]int{}, 0

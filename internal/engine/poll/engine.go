@@ -101,7 +101,7 @@ func (c *conn) take(e *Engine, from net.Conn) error {
 	}
 	from.Close()
 	if t, ok := c.socket.(*tls.Conn); ok && c.loop.layout != nil {
-		c.loop.layout.reclaim(t) // of the handshake
+		c.loop.layout.reclaim(t, nil) // of the handshake
 	}
 	return nil
 }

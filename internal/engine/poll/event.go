@@ -116,6 +116,9 @@ func (c *conn) feed() (more bool, err error) {
 			return false, nil
 		}
 	}
+	if c.is(closed) {
+		return false, net.ErrClosed
+	}
 	loan := c.borrow()
 	defer c.giveBack(&loan)
 	in := loan.plain
@@ -157,7 +160,7 @@ type loan struct {
 	from  io.Reader // TLS, or the socket itself
 	plain *buffer
 	raw   *buffer // under TLS; nil if it uses its own
-	held  int     // bytes in raw from before
+	held  []byte  // what TLS had of a record before; it is in raw too
 }
 
 func (c *conn) borrow() loan {
@@ -166,11 +169,11 @@ func (c *conn) borrow() loan {
 	c.lent, c.high = 0, 0
 	if ok && c.loop.layout != nil {
 		l.raw = rawBuffers.lend()
-		if l.held = c.loop.layout.lend(t, l.raw.b); l.held < 0 {
+		if l.held, ok = c.loop.layout.lend(t, l.raw.b); ok {
+			c.lent = int32(len(l.raw.b))
+		} else {
 			rawBuffers.giveBack(l.raw)
 			l.raw = nil
-		} else {
-			c.lent = int32(len(l.raw.b))
 		}
 	}
 	return l
@@ -178,8 +181,8 @@ func (c *conn) borrow() loan {
 
 func (c *conn) giveBack(l *loan) {
 	plainBuffers.giveBack(l.plain)
-	if l.raw != nil && c.loop.layout.reclaim(c.socket.(*tls.Conn)) { // else it goes with the connection
-		l.raw.used = max(l.held, int(c.high))
+	if l.raw != nil && c.loop.layout.reclaim(c.socket.(*tls.Conn), l.held) { // else it goes with the connection
+		l.raw.used = max(len(l.held), int(c.high))
 		rawBuffers.giveBack(l.raw)
 	}
 }

@@ -59,7 +59,8 @@ func (l *layout) works() (ok bool) {
 	t.played = true
 	for i, part := range [][]byte{record[:3], record[3:100], record[100:]} {
 		t.next = part
-		if l.lend(server, lent) < 0 {
+		held, fits := l.lend(server, lent)
+		if !fits {
 			return false
 		}
 		n, err := server.Read(got)
@@ -68,7 +69,7 @@ func (l *layout) works() (ok bool) {
 		} else if n != 0 || err != errAgain {
 			return false
 		}
-		if !l.reclaim(server) {
+		if !l.reclaim(server, held) {
 			return false
 		}
 		if i == 1 && l.rawOf(server).Len() != 100 {

@@ -47,32 +47,35 @@ func (l *layout) handOf(t *tls.Conn) *bytes.Buffer {
 	return (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(t), l.hand))
 }
 
-// lend has t read into b, behind what it holds of a record already. It returns how
-// much that is.
-func (l *layout) lend(t *tls.Conn, b []byte) int {
+// lend has t read into b, behind what it holds of a record already, which is
+// returned; ok is false if that does not fit.
+func (l *layout) lend(t *tls.Conn, b []byte) (held []byte, ok bool) {
 	raw := l.rawOf(t)
-	held := raw.Bytes()
-	n := copy(b, held)
-	if n < len(held) {
-		return -1 // more than a record: never, and then t keeps its own
+	held = raw.Bytes()
+	if len(held) > len(b) {
+		return nil, false // more than a record: never, and then t keeps its own
 	}
-	clear(held)
-	*raw = *bytes.NewBuffer(b[:n])
-	return n
+	*raw = *bytes.NewBuffer(b[:copy(b, held)])
+	return held, true
 }
 
-// reclaim takes what was lent back. t keeps a copy of the beginning of a record,
-// if it has one, and nothing else. It reports whether b may be lent again.
-func (l *layout) reclaim(t *tls.Conn) bool {
+// reclaim takes back what was lent. t keeps a copy of the beginning of a record, if
+// it has one, and nothing else; if that is what it held before, and more, the copy
+// grows, so that a record that comes byte by byte costs no more than another. It
+// reports whether what was lent may be lent again.
+func (l *layout) reclaim(t *tls.Conn, held []byte) bool {
 	if l.inputOf(t).Len() > 0 {
 		return false // what was read still lies in there
 	}
 	*l.inputOf(t) = bytes.Reader{}
 	raw := l.rawOf(t)
-	if raw.Len() == 0 {
+	switch rest := raw.Bytes(); {
+	case len(rest) == 0:
 		*raw = bytes.Buffer{}
-	} else {
-		*raw = *bytes.NewBuffer(bytes.Clone(raw.Bytes()))
+	case len(held) > 0 && bytes.HasPrefix(rest, held):
+		*raw = *bytes.NewBuffer(append(held, rest[len(held):]...))
+	default:
+		*raw = *bytes.NewBuffer(bytes.Clone(rest))
 	}
 	if hand := l.handOf(t); hand.Len() == 0 && hand.Cap() > 0 {
 		*hand = bytes.Buffer{}
