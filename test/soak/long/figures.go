@@ -140,3 +140,17 @@ func (d *door) settled(rest, most time.Duration, fits func(figures) bool) (best 
 	}
 	return best, nil
 }
+
+// swing adds to f what goroutines and descriptors are at most while nothing
+// happens: reading the figures takes some of both, for moments.
+func (d *door) swing(f figures) (figures, error) {
+	for range 30 {
+		now, err := d.look()
+		if err != nil {
+			return f, err
+		}
+		f.goroutines, f.files = max(f.goroutines, now.goroutines), max(f.files, now.files)
+		time.Sleep(50 * time.Millisecond)
+	}
+	return f, nil
+}

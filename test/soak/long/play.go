@@ -115,6 +115,9 @@ func settle(doors []*door, before []figures, l *load) ([]figures, error) {
 				fits = func(f figures) bool { return len(f.fits(before[i], l.revoked[d.name])) == 0 }
 			}
 			all[i], errs[i] = d.settled(restAtLeast, restAtMost, fits)
+			if before == nil && errs[i] == nil {
+				all[i], errs[i] = d.swing(all[i])
+			}
 			done <- i
 		}()
 	}
