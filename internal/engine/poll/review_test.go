@@ -284,3 +284,55 @@ func TestNothingIsKeptAfterALargeMessage(t *testing.T) {
 	client.Close()
 	e.Wait()
 }
+
+// hanging is a machine whose events last until it is freed.
+type hanging struct {
+	*probe
+	began, free chan struct{}
+	late        chan struct{}
+}
+
+func (h *hanging) Late() { close(h.late) }
+
+// TestWhoComesBackHidesNobody: two machines of one loop hang one after the other, and
+// the first comes back while the second hangs.
+func TestWhoComesBackHidesNobody(t *testing.T) {
+	e := new(Engine)
+	var list []*hanging
+	var ends []func()
+	for len(list) < 3 {
+		h := &hanging{began: make(chan struct{}), free: make(chan struct{}), late: make(chan struct{})}
+		h.probe = newProbe(func(b []byte) (int, bool) {
+			close(h.began)
+			<-h.free
+			return len(b), true
+		})
+		near, far := tcp(t)
+		taken, err := e.Take(near, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken.Start(nil)
+		ends = append(ends, func() { far.Close(); <-h.gone; taken.Socket().Close() })
+		if taken.(handle).loop != e.loops[0] {
+			close(h.free)
+			continue
+		}
+		list = append(list, h)
+		far.Write([]byte("x"))
+		<-h.began
+		if len(list) > 1 {
+			close(list[len(list)-2].free) // while this one has not been noticed
+		}
+		select {
+		case <-h.late:
+		case <-time.After(10 * time.Second):
+			t.Fatal("nobody noticed that it hangs")
+		}
+	}
+	close(list[len(list)-1].free)
+	for _, end := range ends {
+		end()
+	}
+	e.Wait()
+}
