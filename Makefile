@@ -19,6 +19,7 @@ lint:
 
 test-go:
 	$(GO) test -race -timeout 10m ./...
+	SALLYPORT_ENGINE=portable $(GO) test -race -timeout 10m ./internal/app
 
 test-e2e: ## on both engines; SALLYPORT_ENGINE=portable: on that one alone
 	./test/e2e/run
