@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/ws"
 	"github.com/sallyport/sallyport/internal/ws/conform"
@@ -32,7 +33,7 @@ func TestRelayIsStrict_SR62_SR84(t *testing.T) {
 			report := conform.RunServer(func() (net.Conn, error) {
 				w := connect(t, addr)
 				return prefixed{w.conn, w}, nil
-			}, conform.Options{Short: short})
+			}, conform.Options{Short: short, Timeout: 40 * time.Second})
 			t.Log(report)
 			if len(report) < 200 {
 				t.Errorf("only %d cases ran", len(report))
