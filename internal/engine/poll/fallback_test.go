@@ -95,6 +95,9 @@ func TestWithoutLending(t *testing.T) {
 		t.Error("crypto/tls was lent a buffer")
 	}
 	inspect = nil
+	if testing.Short() {
+		t.Skip("the suite was run with lending")
+	}
 	enginetest.Run(t, func() engine.Engine { return new(Engine) })
 }
 
