@@ -336,3 +336,41 @@ func TestWhoComesBackHidesNobody(t *testing.T) {
 	}
 	e.Wait()
 }
+
+// TestADescriptorInUseIsNobodyElses: whoever closes a connection while another
+// goroutine reads or writes it does not free the number.
+func TestADescriptorInUseIsNobodyElses(t *testing.T) {
+	e := new(Engine)
+	p := newProbe(all)
+	near, far := tcp(t)
+	h, err := e.Take(near, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Start(nil)
+	c := h.(handle)
+	if !c.use() {
+		t.Fatal("an open connection cannot be used")
+	}
+	c.Close()
+	<-p.gone
+	for range 20 {
+		fd, err := syscall.Dup(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Close(fd)
+		if fd == int(c.fd) {
+			t.Fatal("the number was given to somebody else")
+		}
+	}
+	if c.use() {
+		t.Error("a closed connection can be used")
+	}
+	c.unuse()
+	if _, err := far.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the peer got %v, want EOF", err)
+	}
+	far.Close()
+	e.Wait()
+}
