@@ -49,7 +49,7 @@ fuzz: ## FUZZTIME for each fuzz target
 	./test/fuzz
 
 soak: ## doors hold what they held before, after SOAK (3m) of churn, faults and reloads; SOAK=1h ENGINES=poll,portable
-	./test/soak/run -for '$(or $(SOAK),3m)' -engines '$(or $(ENGINES),poll,portable)' $(SOAKFLAGS)
+	./test/soak/run $(if $(SOAK),-for '$(SOAK)') $(if $(ENGINES),-engines '$(ENGINES)') $(SOAKFLAGS)
 
 soak-counted: ## leaks within one process, after 10,000 refused and 10,000 accepted connections on each engine
 	$(GO) test -tags soak -run Soak -timeout 60m -v ./test/soak
