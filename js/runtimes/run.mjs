@@ -87,12 +87,11 @@ const sealed = await stack()
 const program = await bundle('sealed', "import './test/sealed/program.js'")
 const trust = { SEALED_PLACE: JSON.stringify(sealed.place), DENO_CERT: process.env.NODE_EXTRA_CA_CERTS }
 const suites = []
-for (const dir of ['test/socket', 'test/client']) {
-  for (const f of readdirSync(join(client, dir)).filter(f => f.endsWith('.test.ts'))) {
-    const name = `${dir}/${f}`
-    const url = urlOf(name)
-    suites.push([name, await bundle(name, `import './${name}'\nimport { run } from 'vitest'\nconst result = await run()\n${report}`, url)])
-  }
+const files = ['test/socket', 'test/client'].flatMap(dir => readdirSync(join(client, dir)).map(f => `${dir}/${f}`))
+// The primitives of the platform, as the seal calls them.
+for (const name of [...files, 'test/crypto/hpke.test.ts', 'test/crypto/wycheproof.test.ts'].filter(f => f.endsWith('.test.ts'))) {
+  const url = urlOf(name)
+  suites.push([name, await bundle(name, `import './${name}'\nimport { run } from 'vitest'\nconst result = await run()\n${report}`, url)])
 }
 
 const knownFile = join(client, 'test', 'parity', 'known.json')
@@ -129,7 +128,8 @@ for (const [name, command] of Object.entries(runtimes)) {
     console.log(`${name}: parity: ${all.length} cases, ${Object.values(found).map(l => l.length)} differ${ok ? ', as known' : ''}`)
     for (const [suite, file] of suites) {
       const { passed, failed } = await start(command, file, env)
-      if (failed.length || !passed) bad++
+      // Without the files of Wycheproof there is nothing to run, and the test says so.
+      if (failed.length || (!passed && !suite.includes('wycheproof'))) bad++
       console.log(`${name}: ${suite}: ${passed} passed, ${failed.length} failed`)
       for (const f of failed) console.log(`  ${f.slice(0, 2000)}`)
     }

@@ -48,6 +48,8 @@ for (const f of [test, describe]) {
     }
 }
 
+describe.skipIf = is => (is ? () => {} : describe)
+
 const stubbed = new Map()
 export const vi = {
   stubGlobal(name, value) {

@@ -198,10 +198,11 @@ describe.skipIf(missing)('Wycheproof', () => {
         }),
     ],
   ]
-  test.each(kems)('ML-KEM-768 of %s', async (_, decapsulate) => {
-    if (!decapsulate) return // Node before 24 has none
+  // Node before 24 has none: there js/runtimes runs it.
+  const able = kems.filter(k => k[1])
+  test.each(able)('ML-KEM-768 of %s', async (_, decapsulate) => {
     const counts = await run('mlkem_768_test.json', async t => {
-      const got = await decapsulate(hex(t.seed!), hex(t.c!)).catch(() => undefined)
+      const got = await decapsulate!(hex(t.seed!), hex(t.c!)).catch(() => undefined)
       // What is invalid is of another length, and gives nothing at all; not just another secret.
       if (t.result === 'invalid') return got !== undefined
       return !!got && toHex(got) === t.K
