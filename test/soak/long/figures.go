@@ -16,7 +16,7 @@ type figures struct {
 	heap                                    int64 // bytes allocated; after collections in settled
 	resident, most                          int64 // bytes; the most there ever were
 	collected                               float64
-	late                                    int
+	late                                    int           // events
 	cpu                                     time.Duration // used so far
 }
 
@@ -113,9 +113,10 @@ func (f figures) fits(before figures, revoked int) (more []string) {
 
 // settled returns what a door holds when nothing happens: after at least rest, and
 // as soon as it fits, or after most. Reading the figures makes garbage, which
-// brings about the collections that are waited for.
+// brings about the collections that are waited for; the heap is that of the first
+// look after the last one.
 func (d *door) settled(rest, most time.Duration, fits func(figures) bool) (best figures, err error) {
-	began, heap, since, collections, last := time.Now(), int64(0), 0, 0, 0.0
+	began, heap, collections, last := time.Now(), int64(0), 0, 0.0
 	for time.Since(began) < most {
 		f, err := d.look()
 		if err != nil {
@@ -123,9 +124,8 @@ func (d *door) settled(rest, most time.Duration, fits func(figures) bool) (best 
 		}
 		if f.collected != last {
 			collections, last = collections+1, f.collected
-			heap, since = f.heap, 0
+			heap = f.heap
 		}
-		since++
 		if best = f; heap > 0 {
 			best.heap = heap
 		}
