@@ -63,6 +63,11 @@ func TLSConfig(c Config) (*tls.Config, error) {
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return c.Certificates.Certificate(hello), nil // nil, nil: unrecognized_name
 		},
+
+		// Small records at the beginning let a page be drawn before all of it is
+		// there. A WebSocket message is used when it is whole, and costs a write of
+		// the kernel for each record.
+		DynamicRecordSizingDisabled: true,
 	}
 	switch c.MinVersion {
 	case "", "1.3":

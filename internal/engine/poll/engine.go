@@ -75,9 +75,14 @@ func (e *Engine) Take(socket net.Conn, m engine.Machine) (engine.Handle, error) 
 // take duplicates the descriptor of from, which it closes: package net shall not
 // poll it any more.
 func (c *conn) take(e *Engine, from net.Conn) error {
-	s, ok := from.(syscall.Conn)
-	if !ok {
-		return errors.New("no descriptor")
+	var s syscall.Conn
+	switch from := from.(type) {
+	case *net.TCPConn:
+		s = from
+	case *net.UnixConn:
+		s = from
+	default: // a wrapper that has a descriptor too wants to see what is read and written
+		return errors.New("not a socket of package net")
 	}
 	raw, err := s.SyscallConn()
 	if err != nil {

@@ -188,3 +188,27 @@ func echoed(t *testing.T, e *Engine, sizes ...int) {
 	h.Close()
 	e.Wait()
 }
+
+// metered is somebody's connection that wants to see every byte.
+type metered struct{ *net.TCPConn }
+
+// TestWrappersAreLeftAlone: a listener's own kind of connection has the descriptor
+// of the one that it wraps; taking that would go around it.
+func TestWrappersAreLeftAlone(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	raw, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if _, err := new(Engine).Take(metered{raw.(*net.TCPConn)}, nil); err == nil {
+		t.Fatal("a wrapper was taken over")
+	}
+	if _, err := raw.Write([]byte("still usable")); err != nil {
+		t.Error(err)
+	}
+}
