@@ -149,6 +149,10 @@ func (c owner) Failed(err error) {
 		c.End(reason, err)
 		return
 	}
+	if errors.Is(err, link.ErrBudget) {
+		c.End(deny.GuardFull, err)
+		return
+	}
 	if _, ok := errors.AsType[*seal.Error](err); ok { // of a record that could not be made
 		c.End(sealReason(err), err)
 		return

@@ -49,7 +49,8 @@ type Owner interface {
 	PeerClosed(code uint16, reason string)
 
 	// Failed is called when the link can't go on: a *ws.Error for a broken
-	// rule of the protocol, ErrSlow for a peer that does not read, io.EOF for
+	// rule of the protocol, ErrSlow for a peer that does not read, ErrBudget for
+	// memory that is used up, io.EOF for
 	// an end without a close frame, or the socket's error. The owner then calls
 	// Close or Reset.
 	Failed(err error)
@@ -96,6 +97,8 @@ type Link struct {
 	// held: what is queued waits for the end of the event in progress, or for
 	// Flush. Only with a prompt handle.
 	held atomic.Bool
+
+	kept int32 // bytes of the budget, of what the engine keeps during a pause. Owned by the event in progress.
 
 	received, sent atomic.Int64 // bytes on the wire
 	delivered      atomic.Int64 // messages handed to the socket, whole
@@ -148,6 +151,7 @@ func (l *Link) Readable(b []byte) (n int, ok bool) {
 		l.held.Store(true)
 		defer l.Flush()
 	}
+	l.keep(0)
 	for n < len(b) && !l.closing.Load() {
 		if !l.owner.Ready() {
 			break
@@ -167,7 +171,26 @@ func (l *Link) Readable(b []byte) (n int, ok bool) {
 		l.received.Add(int64(n))
 		l.owner.Arrived(n, l.parser.InMessage() || l.parser.InFrame())
 	}
-	return n, l.owner.Ready()
+	if l.owner.Ready() {
+		return n, true
+	}
+	if !l.keep(len(b) - n) {
+		l.owner.Failed(ErrBudget)
+		return len(b), true
+	}
+	return n, false
+}
+
+// keep has the budget pay for so many bytes that the engine keeps, instead of for
+// those before.
+func (l *Link) keep(n int) bool {
+	l.config.Budget.Give(int(l.kept))
+	l.kept = 0
+	if !l.config.Budget.Take(n) {
+		return false
+	}
+	l.kept = int32(n)
+	return true
 }
 
 func (l *Link) take(ev ws.Event) {
@@ -210,6 +233,7 @@ func (l *Link) Flush() {
 
 // Gone is an engine's last event.
 func (l *Link) Gone(err error) {
+	l.keep(0)
 	if !l.closing.Load() {
 		l.owner.Failed(err)
 		l.Reset() // if the owner did neither Close nor Reset

@@ -212,8 +212,11 @@ func (b *backend) Failed(err error) {
 		return
 	}
 	reason := deny.BackendLost
-	if errors.Is(err, link.ErrSlow) {
+	switch {
+	case errors.Is(err, link.ErrSlow):
 		reason = deny.BackendTimeout
+	case errors.Is(err, link.ErrBudget):
+		reason = deny.GuardFull
 	}
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the backend's socket ended without a close frame")

@@ -3,7 +3,6 @@
 package poll
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -21,7 +20,14 @@ import (
 // nothing is lost.
 const maxRest = 256 << 10
 
-var errRest = errors.New("poll: the peer asks and does not read")
+var errRest net.Error = unread{}
+
+// unread is a timeout: the peer is as slow as one that a deadline has met.
+type unread struct{}
+
+func (unread) Error() string   { return "poll: the peer asks and does not read" }
+func (unread) Timeout() bool   { return true }
+func (unread) Temporary() bool { return false }
 
 // again is what reading returns when nothing has arrived. crypto/tls goes on
 // after an error that is temporary.
