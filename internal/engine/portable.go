@@ -22,6 +22,7 @@ var largeBuffers = sync.Pool{New: func() any { return new([largeRead]byte) }}
 
 // Attach prepares the goroutine that reads socket.
 func (p *Portable) Attach(socket net.Conn, m Machine) Handle {
+	BoundUnsent(socket)
 	return &portableHandle{engine: p, socket: socket, machine: m, resume: make(chan struct{}, 1)}
 }
 

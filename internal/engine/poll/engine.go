@@ -104,6 +104,7 @@ func (c *conn) take(e *Engine, from net.Conn) error {
 		e.leave()
 		return err
 	}
+	engine.BoundUnsent(from)
 	from.Close()
 	if t, ok := c.socket.(*tls.Conn); ok && c.loop.layout != nil {
 		c.loop.layout.reclaim(t, nil) // of the handshake
