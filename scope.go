@@ -24,11 +24,11 @@ func (c *Conn) scope() *scope {
 		s = new(scope)
 		s.Context, s.cancel = context.WithCancelCause(context.Background())
 		if !c.context.CompareAndSwap(nil, s) {
-			return c.context.Load()
+			s = c.context.Load()
 		}
-		if e := c.ended.Load(); e != nil { // perhaps before there was something to cancel
-			s.cancel(&deny.Denial{Reason: e.reason, Cause: e.cause})
-		}
+	}
+	if e := c.ended.Load(); e != nil { // perhaps before there was something to cancel
+		s.cancel(&deny.Denial{Reason: e.reason, Cause: e.cause})
 	}
 	return s
 }

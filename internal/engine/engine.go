@@ -23,8 +23,9 @@ type Machine interface {
 	// block.
 	Flush()
 
-	// Late says that the Readable in progress takes long: nothing should wait
-	// for its end. It runs beside it, and only where the handle is a Prompt.
+	// Late says that what is in progress takes long: nothing should wait for its
+	// end. It runs beside it, again every few milliseconds until that ends, and
+	// only where the handle is a Prompt.
 	Late()
 }
 

@@ -264,13 +264,9 @@ func (l *Link) Shutdown(code uint16, reason string) {
 	l.handle.Resume()
 }
 
-// Cut hurries a Shutdown: a stop came after it. What is still queued is dropped,
-// and the socket given back within Linger.
-func (l *Link) Cut() {
-	if l.closing.Load() {
-		l.out.cut()
-	}
-}
+// Cut hurries a Shutdown that has begun or is about to: a stop came after it. What is still queued is dropped,
+// and the socket given back within Linger. Somebody must have ended the link, or be about to.
+func (l *Link) Cut() { l.out.cut() }
 
 // Leave sends what is queued and a close frame, and goes on reading until the
 // peer has said goodbye too; after 5s without that the link fails. Nothing more

@@ -50,6 +50,7 @@ type outbox struct {
 	writing  bool // somebody does
 	finished bool // nothing more is accepted
 	half     bool // … but reading goes on
+	hurry    bool // a stop has come: nothing is kept that was queued
 	written  bool // … and was handed to the kernel
 	failed   bool // the socket no longer takes anything
 	gone     bool // the reader has ended
@@ -236,6 +237,7 @@ func (o *outbox) leave(last []byte) {
 func (o *outbox) finish(last []byte, keep bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	keep = keep && !o.hurry
 	if !keep {
 		o.drop()
 		o.ending().until = time.Now().Add(Linger)
@@ -260,10 +262,11 @@ func (o *outbox) finish(last []byte, keep bool) {
 	o.wake()
 }
 
-// cut drops what finish was told to keep.
+// cut drops what finish was or will be told to keep.
 func (o *outbox) cut() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.hurry = true
 	if !o.finished || o.written || o.failed {
 		return
 	}
@@ -295,7 +298,7 @@ func (o *outbox) wake() {
 	case l.prompt == nil:
 		o.writing = true
 		l.config.Writers.Go(o.write)
-	case o.finished || !l.held.Load(): // an end waits for no event
+	case o.finished || o.above || !l.held.Load(): // neither an end nor a long queue waits for an event
 		l.prompt.Soon()
 	}
 }
@@ -503,10 +506,12 @@ func (o *outbox) readerGone(err error) {
 	o.gone = true
 	late := isTimeout(err)
 	switch {
-	case !o.writing:
+	case !o.writing && (late || !o.pending()):
 		o.failed = o.failed || late
 		o.release()
 		return
+	case !o.writing: // the last is still to be sent
+		o.wake()
 	case late:
 		Abort(o.link.socket)
 	case o.written: // the writer is saying goodbye below

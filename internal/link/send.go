@@ -155,16 +155,22 @@ func (l *Link) SendShared(frame []byte) error {
 	if err := o.accept(len(frame), true); err != nil {
 		return err
 	}
-	if len(o.queue) == 0 {
+	switch {
+	case o.open: // within a message of somebody else
+		if b := o.besides(); len(b.between)+len(frame) > maxBetween {
+			l.config.Budget.Give(len(frame))
+			return ErrFull
+		}
+		o.insert(frame)
+	case len(o.queue) == 0:
 		o.push(segment{bytes: frame, shared: true, ends: 1})
-	} else {
+		o.queued += len(frame)
+	default:
 		seg := o.segment(len(frame))
 		seg.bytes = append(seg.bytes, frame...)
-		seg.open = false
 		seg.ends++
+		o.queued += len(frame)
 	}
-	o.open = false
-	o.queued += len(frame)
 	o.noteAbove()
 	o.wake()
 	return nil

@@ -76,6 +76,7 @@ const (
 	hangup         // the kernel has reported an end: a short read no longer means that all was read
 	soon           // in the loop's list of those to flush
 	resumed        // since the machine was asked last
+	watched        // its event takes long, and it is told so
 )
 
 func (c *conn) is(flag uint32) bool { return c.flags.Load()&flag != 0 }

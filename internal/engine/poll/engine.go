@@ -211,7 +211,22 @@ func (e *Engine) present() []*loop {
 	return e.loops
 }
 
+// late tells the machine of c, again and again while its event goes on: in one
+// event a machine may be asked many times.
 func (e *Engine) late(c *conn) {
-	e.lates.Add(1)
+	if !c.turn(watched, true) {
+		e.lates.Add(1)
+		e.tellLate(c)
+	}
+}
+
+func (e *Engine) tellLate(c *conn) {
 	e.kicked.Go(c.machine.Late)
+	time.AfterFunc(tooLong, func() {
+		if s := c.state.Load(); s == running || s == rerun {
+			e.tellLate(c)
+		} else {
+			c.turn(watched, false)
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -290,9 +291,10 @@ type hanging struct {
 	*probe
 	began, free chan struct{}
 	late        chan struct{}
+	once        sync.Once
 }
 
-func (h *hanging) Late() { close(h.late) }
+func (h *hanging) Late() { h.once.Do(func() { close(h.late) }) }
 
 // TestWhoComesBackHidesNobody: two machines of one loop hang one after the other, and
 // the first comes back while the second hangs.
@@ -373,4 +375,59 @@ func TestADescriptorInUseIsNobodyElses(t *testing.T) {
 	}
 	far.Close()
 	e.Wait()
+}
+
+// lasting is a machine that is told again and again.
+type lasting struct {
+	*probe
+	late chan struct{}
+}
+
+func (l *lasting) Late() {
+	select {
+	case l.late <- struct{}{}:
+	default:
+	}
+}
+
+// TestLateIsSaidAgain: an event may ask a machine many times, and what it holds
+// back it holds back each time.
+func TestLateIsSaidAgain_AT51(t *testing.T) {
+	for _, inLoop := range []bool{true, false} {
+		e := new(Engine)
+		l := &lasting{late: make(chan struct{})}
+		told := 0
+		l.probe = newProbe(func(b []byte) (int, bool) {
+			for range 3 {
+				select {
+				case <-l.late:
+					told++
+				case <-time.After(10 * time.Second):
+				}
+			}
+			return len(b), true
+		})
+		near, far := tcp(t)
+		h, err := e.Take(near, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if inLoop {
+			h.Start(nil)
+			far.Write([]byte("x"))
+		} else {
+			h.Start([]byte("x"))
+		}
+		far.(*net.TCPConn).CloseWrite()
+		<-l.gone
+		h.Socket().Close()
+		far.Close()
+		e.Wait()
+		if told != 3 {
+			t.Errorf("in the loop: %v; told %d times of 3", inLoop, told)
+		}
+		if e.Lates() != 1 {
+			t.Errorf("in the loop: %v; %d late events", inLoop, e.Lates())
+		}
+	}
 }
