@@ -5,25 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/internal/ws"
 	"github.com/sallyport/sallyport/seal"
 )
 
-// hearsay is a refusal that came outside the seal: whoever is in between may have
-// said it, so it is tried again whatever it says.
-type hearsay struct{ refused *RefusedError }
-
-func (h *hearsay) Error() string { return "outside the seal: " + h.refused.Error() }
-
-func (h *hearsay) Unwrap() error { return h.refused }
-
 // keysChanged reports whether an attempt failed because the door does not use the
 // key that the client chose: a list from a cache may be behind.
 func keysChanged(err error) bool {
-	h, ok := errors.AsType[*hearsay](err)
-	return ok && h.refused.Reason == deny.SealKeys
+	refused, ok := errors.AsType[*RefusedError](err)
+	return ok && refused.Outside && refused.Reason == deny.SealKeys
 }
 
 // approach is a seal before it is agreed on.
@@ -91,7 +84,8 @@ func receiveAnswer(socket net.Conn, unread []byte) (message, rest []byte, err er
 			case err != nil:
 				return nil, nil, &seal.Error{Fault: seal.FaultHandshake, Cause: err}
 			case ev.Kind == ws.CloseEvent:
-				return nil, nil, closedBy(ev.Code, string(ev.Data), nil).refusal()
+				end := closedBy(ev.Code, string(ev.Data), nil)
+				return nil, nil, &RefusedError{Status: http.StatusSwitchingProtocols, Reason: end.Reason, Code: end.Door, Close: end}
 			case ev.Kind == ws.PingEvent:
 				if _, err := socket.Write(ws.AppendFrame(nil, ws.Client, true, ws.Pong, ev.Data)); err != nil {
 					return nil, nil, err
@@ -110,10 +104,11 @@ func receiveAnswer(socket net.Conn, unread []byte) (message, rest []byte, err er
 	}
 }
 
-// outside marks what was said before there was a seal.
+// outside marks a refusal that came while there was no seal: whoever is in between
+// may have said it.
 func outside(err error) error {
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
-		return &hearsay{refused}
+		refused.Outside = true
 	}
 	return err
 }

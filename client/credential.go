@@ -111,7 +111,7 @@ func (p *plan) fetchTicket(ctx context.Context, token string) (string, error) {
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
-	answer, err := p.HTTPClient.Do(r)
+	answer, err := p.tickets.Do(r)
 	if err != nil {
 		return "", err
 	}

@@ -19,7 +19,7 @@ import (
 // for the server's hello. ctx is for that alone. o may be nil.
 //
 // The error wraps a [*RefusedError] if the server said no, by an HTTP status or
-// by closing at once; a [*seal.Error] if there is no seal with a server that is
+// by closing at once, or if somebody in between did (see its Outside); a [*seal.Error] if there is no seal with a server that is
 // pinned; [ErrUnauthenticated] if there is no credential; else the error of the
 // network, of TLS, or of a handshake that was no WebSocket's.
 func Dial(ctx context.Context, url string, o *Options) (*Conn, error) {

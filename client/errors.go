@@ -61,21 +61,33 @@ type RefusedError struct {
 
 	// Close is how the connection ended; nil for an HTTP status.
 	Close *CloseError
+
+	// Outside says that there is a [Seal] and that this was said outside of it:
+	// whoever is in between may have made it up, so that it is no reason to drop
+	// a credential or to sign somebody out. errors.As does not find its Close.
+	// Always false without a Seal.
+	Outside bool
 }
 
 func (e *RefusedError) Error() string {
 	s := "refused"
+	if e.Outside {
+		s += " outside the seal"
+	}
 	if e.Status != http.StatusSwitchingProtocols {
 		s += fmt.Sprintf(" with status %d", e.Status)
 	}
-	if e.Code != "" {
+	switch {
+	case e.Code != "":
 		s += ": " + e.Code
+	case e.Close != nil:
+		s += fmt.Sprintf(": closed with %d %q", e.Close.Code, e.Close.Text)
 	}
 	return s
 }
 
 func (e *RefusedError) Unwrap() error {
-	if e.Close == nil {
+	if e.Close == nil || e.Outside {
 		return nil
 	}
 	return e.Close

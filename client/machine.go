@@ -86,12 +86,11 @@ func judge(err error, retry func(*CloseError) bool) verdict {
 	v := verdict{do: deny.Later, err: err}
 	end, isEnd := errors.AsType[*CloseError](err)
 	refused, isRefused := errors.AsType[*RefusedError](err)
-	_, isHearsay := errors.AsType[*hearsay](err)
 	v.other = notPinned(err)
 	switch {
 	case errors.Is(err, ErrUnauthenticated):
 		v.do, v.login = deny.Never, true
-	case isHearsay: // whatever it says
+	case isRefused && refused.Outside: // whatever it says
 	case isRefused:
 		v.do, v.after, v.drain = refused.client(), refused.RetryAfter, refused.Reason == deny.Drain
 	case isEnd && end.Local: // given up by ourselves

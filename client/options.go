@@ -46,8 +46,10 @@ type Options struct {
 	// or of the request to TicketURL if that is set. nil: none is sent.
 	Token Source
 
-	// HTTPClient asks TicketURL. Default: one with TLS and NetDial of these
-	// options, that follows no redirect and keeps no connection.
+	// HTTPClient asks TicketURL. It also gets the keys of a Seal, without its Jar
+	// and following no redirect. Default: one with TLS and NetDial of these
+	// options, that follows no redirect, keeps no connection and reads a head of
+	// 16 KiB at most.
 	HTTPClient *http.Client
 
 	// TLS is cloned. Its default verifies the server's name with the roots of the
@@ -138,6 +140,7 @@ type plan struct {
 	target  string // path and query
 	offer   []string
 	seal    *sealPlan // nil without a Seal
+	tickets *http.Client
 }
 
 // newPlan reports all mistakes at once.
@@ -293,18 +296,25 @@ func (p *plan) setCredentials() (errs []error) {
 	if err := p.checkEndpoint("TicketURL", p.TicketURL); err != nil {
 		errs = append(errs, err)
 	}
-	if p.HTTPClient != nil {
-		return errs
-	}
-	config := p.TLS.Clone() // nil stays nil
-	if config != nil {
-		config.ServerName = "" // the endpoint may be on another host
-	}
-	p.HTTPClient = &http.Client{
-		Transport:     &http.Transport{DialContext: p.NetDial, TLSClientConfig: config, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	if p.tickets = p.HTTPClient; p.tickets == nil {
+		p.tickets = p.ownHTTP(true)
 	}
 	return errs
+}
+
+// ownHTTP is a client with TLS and NetDial of the options. elsewhere: the endpoint
+// may be on another host than the URL's.
+func (p *plan) ownHTTP(elsewhere bool) *http.Client {
+	config := p.TLS.Clone() // nil stays nil
+	if config != nil && elsewhere {
+		config.ServerName = ""
+	}
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext: p.NetDial, TLSClientConfig: config, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 16 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // checkEndpoint wants an https URL. Errors do not repeat it.

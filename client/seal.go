@@ -150,8 +150,8 @@ func (s *sealPlan) setKeys(p *plan, u *url.URL) error {
 		scheme = "http"
 	}
 	s.keysURL = scheme + "://" + u.Host + wellKnown
-	config := p.TLS.Clone() // nil stays nil
-	if raw := p.Seal.KeysURL; raw != "" {
+	raw := p.Seal.KeysURL
+	if raw != "" {
 		if p.Seal.Keys != nil {
 			return errors.New("KeysURL must be empty if there is Keys")
 		}
@@ -159,17 +159,12 @@ func (s *sealPlan) setKeys(p *plan, u *url.URL) error {
 			return err
 		}
 		s.keysURL = raw
-		if config != nil {
-			config.ServerName = "" // it may be on another host
-		}
 	}
 	if p.HTTPClient != nil {
 		own := *p.HTTPClient
 		s.http = &own
 	} else {
-		s.http = &http.Client{Transport: &http.Transport{
-			DialContext: p.NetDial, TLSClientConfig: config, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 16 << 10,
-		}}
+		s.http = p.ownHTTP(raw != "")
 	}
 	s.http.Jar = nil
 	s.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

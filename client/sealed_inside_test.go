@@ -3,8 +3,10 @@ package client
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -339,6 +341,45 @@ func TestShownUnderASeal_SR93(t *testing.T) {
 	}
 }
 
+// TestWhoFetches: what is fetched is fetched as the options say, whatever else is.
+func TestWhoFetches_SR97(t *testing.T) {
+	pins := []string{seal.PinOf(make([]byte, 32)).String()}
+	own := &http.Client{Transport: &http.Transport{}}
+	for _, tt := range []struct {
+		name          string
+		o             Options
+		keys, tickets string // the name that TLS verifies
+	}{
+		{"keys alone", Options{Seal: &Seal{}}, "inner.example.com", ""},
+		{"tickets too", Options{Seal: &Seal{}, TicketURL: "https://app.example.com/t"}, "inner.example.com", ""},
+		{"keys from elsewhere", Options{Seal: &Seal{KeysURL: "https://keys.example.com/"}, TicketURL: "https://app.example.com/t"}, "", ""},
+		{"by the application's client", Options{Seal: &Seal{}, TicketURL: "https://app.example.com/t", HTTPClient: own}, "own", "own"},
+	} {
+		tt.o.Seal.Pins, tt.o.TLS = pins, &tls.Config{ServerName: "inner.example.com"}
+		p, err := newPlan("wss://app.example.com/chat", tt.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		look := func(what string, c *http.Client, want string) {
+			transport := c.Transport.(*http.Transport)
+			switch {
+			case want == "own":
+				if transport != own.Transport {
+					t.Errorf("%s: the %s are not fetched by it", tt.name, what)
+				}
+			case transport.TLSClientConfig.ServerName != want || transport.MaxResponseHeaderBytes != 16<<10 || !transport.DisableCompression || !transport.DisableKeepAlives:
+				t.Errorf("%s: the %s are fetched from %q by %+v", tt.name, what, transport.TLSClientConfig.ServerName, transport)
+			case c.CheckRedirect(nil, nil) != http.ErrUseLastResponse:
+				t.Errorf("%s: redirects are followed for the %s", tt.name, what)
+			}
+		}
+		look("keys", p.seal.http, tt.keys)
+		if tt.o.TicketURL != "" {
+			look("tickets", p.tickets, tt.tickets)
+		}
+	}
+}
+
 // TestStrikesInARow: a connection, or another failure, begins the count anew.
 func TestStrikesInARow(t *testing.T) {
 	m := newMachine(Backoff{Base: time.Second, Max: time.Second, Stable: 10 * time.Second}, false, func() float64 { return 0.5 })
@@ -410,7 +451,7 @@ func TestJudgeSeal_AT28(t *testing.T) {
 		{"a broken record", ended(CodeSeal, seal.FaultBroken), deny.Later, false},
 		{"a door that breaks its word", ended(CodeSeal, seal.FaultMalformed), deny.Never, false},
 		{"a cut", ended(1006, seal.FaultTruncated), deny.Later, false},
-		{"a refusal outside", &hearsay{&RefusedError{Status: 403, Reason: deny.SealRequired, RetryAfter: time.Hour}}, deny.Later, false},
+		{"a refusal outside", &RefusedError{Status: 403, Reason: deny.SealRequired, RetryAfter: time.Hour, Outside: true}, deny.Later, false},
 		{"a refusal inside", &RefusedError{Status: 101, Reason: deny.SealUnbound}, deny.Reauth, false},
 	} {
 		if v := judge(fmt.Errorf("client: %w", tt.err), nil); v.do != tt.do || v.other != tt.other || v.after != 0 {

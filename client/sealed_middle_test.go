@@ -230,22 +230,28 @@ func TestBetween_SR97(t *testing.T) {
 
 // TestHearsay: a refusal outside the seal ends nothing for good.
 func TestHearsay_AT28(t *testing.T) {
-	for _, tt := range []struct{ name, refuse string }{
-		{"an HTTP status", "HTTP/1.1 403 Forbidden\r\nContent-Length: 25\r\nRetry-After: 3600\r\n\r\n" + `{"error":"seal.required"}`},
-		{"a close", ""},
+	for _, tt := range []struct {
+		name, refuse string
+		close        []byte
+		reason       deny.Reason
+	}{
+		{"an HTTP status", "HTTP/1.1 403 Forbidden\r\nContent-Length: 25\r\nRetry-After: 3600\r\n\r\n" + `{"error":"seal.required"}`, nil, deny.SealRequired},
+		{"an HTTP status that signs out", "HTTP/1.1 401 X\r\nContent-Length: 24\r\n\r\n" + `{"error":"auth.revoked"}`, nil, deny.AuthRevoked},
+		{"a close", "", ws.AppendClose(nil, ws.Server, deny.SealRequired.Close(), deny.SealRequired.CloseReason()), deny.SealRequired},
+		{"a close without a reason of the door", "", ws.AppendClose(nil, ws.Server, 1000, "bye"), 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			atSealed(t, sallyport.SealRequired, nil, func(t *testing.T, b *between, o client.Options) {
 				b.refuse = tt.refuse
 				if tt.refuse == "" {
-					b.down = func(int, []byte) []byte {
-						return ws.AppendClose(nil, ws.Server, deny.SealRequired.Close(), deny.SealRequired.CloseReason())
-					}
+					b.down = func(int, []byte) []byte { return tt.close }
 				}
-				if _, err := client.Dial(t.Context(), doorURL, &o); err != nil {
-					if refused, ok := errors.AsType[*client.RefusedError](err); !ok || refused.Reason != deny.SealRequired {
-						t.Errorf("dial: got %v", err)
-					}
+				_, err := client.Dial(t.Context(), doorURL, &o)
+				if refused, ok := errors.AsType[*client.RefusedError](err); !ok || refused.Reason != tt.reason || !refused.Outside {
+					t.Errorf("dial: got %v", err)
+				}
+				if end, ok := errors.AsType[*client.CloseError](err); ok {
+					t.Errorf("it passes for the end of a connection: %v", end)
 				}
 				c := newClient(t, o)
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
