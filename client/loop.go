@@ -108,7 +108,27 @@ func (c *Client) lookAt(now time.Duration, gen uint64, conn *Conn) {
 			c.poke()
 		}})
 	}
+	if gen != c.machine.current {
+		c.noteCut(conn, end)
+	}
 	c.apply(c.machine.ended(now, gen, judge(end, c.plan.ShouldRetry)))
+}
+
+// noteCut tells that messages may be missing from a connection that was replaced:
+// nothing else ends with it that would say so.
+func (c *Client) noteCut(conn *Conn, end *CloseError) {
+	if c.plan.OnState == nil || c.machine.closed || !conn.cutShort(end) {
+		return
+	}
+	shown := c.shown(c.machine.state)
+	shown.Err = end
+	c.tell(news{state: true, call: func() { c.plan.OnState(shown) }})
+}
+
+// cutShort reports whether a sealed connection ended without the server's sealed
+// word, while somebody wanted what it said.
+func (c *Conn) cutShort(end *CloseError) bool {
+	return c.sealed != nil && !c.deaf.Load() && (end.Err != nil || end.Code == CodeSilent)
 }
 
 // takeAdvice is what the door said about its end, once.

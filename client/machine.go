@@ -241,6 +241,8 @@ func (m *machine) ended(now time.Duration, gen uint64, v verdict) []effect {
 	}
 	if busy := m.moving && (m.trying != 0 || m.retryAt != 0); !busy || v.do == deny.Never {
 		m.plan(now, v)
+	} else {
+		m.state.Err = v.err
 	}
 	m.moving = false
 	return m.look(now)

@@ -101,7 +101,7 @@ type Options struct {
 	ShouldRetry func(*CloseError) bool
 
 	// OnState is told of every change, in order; if there are many at once, of
-	// the last ones. OnUnknown is told of messages that were sent and that may
+	// the last ones; and of a replaced connection that was cut (see State.Err). OnUnknown is told of messages that were sent and that may
 	// have arrived and may not: nobody sends them again. Both are called from one
 	// goroutine. They may call Send, Connect and Reconnect, but not Close.
 	OnState   func(State)

@@ -22,7 +22,10 @@ type State struct {
 	Wait time.Duration
 
 	// Err is why there is no connection: a [*RefusedError], a [*CloseError],
-	// [ErrUnauthenticated], an error of the network. nil while Open.
+	// [ErrUnauthenticated], an error of the network. nil while Open, but for one
+	// call of OnState when a connection that was replaced had a [Seal] and ended
+	// without the server's sealed word: its [*CloseError]. Messages of it may be
+	// missing.
 	Err error
 
 	until time.Duration // Waiting: the next attempt
