@@ -136,7 +136,7 @@ func (c *Conn) Context() context.Context { return c.ctx }
 func (c *Conn) Receive(ctx context.Context) (Message, error) { return c.inbox.receive(ctx, nil, nil) }
 
 // Messages yields messages until the connection or ctx ends: then, unless the
-// server closed with 1000, or answered it, once the error of [Conn.Receive].
+// server closed with 1000 or answered a Close, once the error of [Conn.Receive].
 func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return messages(ctx, c.Receive)
 }

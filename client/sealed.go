@@ -32,20 +32,29 @@ type sealed struct {
 	text   ws.UTF8
 
 	mu      sync.Mutex // guards what follows
-	since   time.Time  // when the key in use was made, by the wall's clock
-	agreed  time.Time  // the last agreement, by the same …
-	steady  time.Time  // … and by the one that a sleep stops
-	heard   time.Time  // the last record that came
+	since   instant    // when the key in use was made
+	agreed  instant    // the last agreement
+	heard   time.Time  // the last record that came, by the wall's clock
 	slept   bool       // since the last agreement
 	offered bool       // an agreement is under way
+}
+
+// instant is a moment by both clocks: the wall's, which counts sleep and may be set
+// back, also by whoever is in between, and the one that a sleep stops.
+type instant struct{ wall, steady time.Time }
+
+func at(now time.Time) instant { return instant{now.Round(0), now} }
+
+// age is by the clock that went further.
+func (i instant) age(now time.Time) time.Duration {
+	return max(now.Round(0).Sub(i.wall), now.Sub(i.steady))
 }
 
 var _ link.Sealer = (*sealed)(nil)
 
 func newSealed(session *seal.Session) *sealed {
 	now := time.Now()
-	wall := now.Round(0)
-	return &sealed{session: session, since: wall, agreed: wall, steady: now, heard: wall}
+	return &sealed{session: session, since: at(now), agreed: at(now), heard: now.Round(0)}
 }
 
 func (s *sealed) Seal(dst []byte, op ws.Opcode, more bool, data []byte) ([]byte, error) {
@@ -71,15 +80,14 @@ func (s *sealed) Due(dst []byte) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	wall := now.Round(0)
 	switch offer, step := s.dueNow(now); {
 	case len(dst) > before: // the turn: behind it, all is new
-		s.since, s.agreed, s.steady, s.slept, s.offered = wall, wall, now, false, false
+		s.since, s.agreed, s.slept, s.offered = at(now), at(now), false, false
 	case offer:
 		s.offered = true
 		return s.session.Offer(dst)
 	case step:
-		s.since = wall
+		s.since = at(now)
 		return s.session.Ratchet(dst)
 	}
 	return dst, nil
@@ -87,12 +95,12 @@ func (s *sealed) Due(dst []byte) ([]byte, error) {
 
 // dueNow says what the age of the keys asks for. It is called with mu held.
 func (s *sealed) dueNow(now time.Time) (offer, step bool) {
-	wall, age := now.Round(0), agreementAge
+	age := agreementAge
 	if s.slept {
 		age = keyAge
 	}
-	offer = !s.offered && wall.Sub(s.agreed) >= age && now.Sub(s.steady) > agreementGap
-	return offer, wall.Sub(s.since) >= keyAge
+	offer = !s.offered && s.agreed.age(now) >= age && now.Sub(s.agreed.steady) > agreementGap
+	return offer, s.since.age(now) >= keyAge
 }
 
 // opened notes that a record came, and reports whether one is due.

@@ -351,10 +351,13 @@ func TestKeysOfASleeper_SR97(t *testing.T) {
 		{"a sleep", 11 * time.Minute, 5 * time.Minute, 6 * time.Minute, true, true},
 		{"a long sleep just after the agreement", 8 * time.Hour, time.Minute, 8 * time.Hour, false, true},
 		{"a clock that was set back", -time.Hour, 9 * time.Minute, -time.Hour, false, false},
+		{"a clock that was set back, and a key that is old", -24 * time.Hour, 10 * time.Minute, 25 * time.Second, false, true},
+		{"a clock that was set back, and an agreement that is old", -24 * time.Hour, time.Hour, 25 * time.Second, true, true},
 	} {
 		now := time.Now()
 		wall := now.Round(0)
-		s := &sealed{since: wall.Add(-tt.wall), agreed: wall.Add(-tt.wall), steady: now.Add(-tt.awake), heard: wall.Add(-tt.gap)}
+		then := instant{wall.Add(-tt.wall), now.Add(-tt.awake)}
+		s := &sealed{since: then, agreed: then, heard: wall.Add(-tt.gap)}
 		if due := s.opened(seal.Text); due != (tt.offer || tt.step) {
 			t.Errorf("%s: due %t", tt.name, due)
 		}
