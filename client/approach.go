@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -26,16 +25,11 @@ type approach struct {
 	hello  []byte
 }
 
-// prepare makes the client's first message, for the key of the server to use now.
-// fresh: with keys that are not from a list that was fetched before. Without a
+// prepare makes the client's first message, for a key of the server. Without a
 // Seal it is nil.
-func (p *plan) prepare(ctx context.Context, fresh bool) (*approach, error) {
+func (p *plan) prepare(key seal.Entry) (*approach, error) {
 	if p.Seal == nil {
 		return nil, nil
-	}
-	key, err := p.sealingKey(ctx, fresh)
-	if err != nil {
-		return nil, err
 	}
 	client, hello, err := seal.NewClient(key, p.seal.at, seal.Options{Padding: p.Seal.Padding})
 	if err != nil {
@@ -102,6 +96,21 @@ func receiveAnswer(socket net.Conn, unread []byte) (message, rest []byte, err er
 		}
 		unread = append([]byte(nil), chunk[:n]...)
 	}
+}
+
+// signIn is the word of the endpoint of tickets, outside the seal, that somebody
+// has to sign in. It may be true: it is not asked again without end.
+type signIn struct{ error }
+
+func (s signIn) Unwrap() error { return s.error }
+
+// hearsay is what the endpoint of tickets says to a client with a Seal.
+func hearsay(refused *RefusedError) error {
+	refused.Outside = true
+	if refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden {
+		return signIn{refused}
+	}
+	return refused
 }
 
 // outside marks a refusal that came while there was no seal: whoever is in between

@@ -122,6 +122,9 @@ func (p *plan) fetchTicket(ctx context.Context, token string) (string, error) {
 		return "", err
 	case answer.StatusCode != http.StatusOK:
 		refused := refusal(answer, data)
+		if p.seal != nil {
+			return "", hearsay(refused)
+		}
 		if answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden {
 			return "", fmt.Errorf("%w: %w", ErrUnauthenticated, refused)
 		}

@@ -48,13 +48,19 @@ func (p *plan) connect(ctx context.Context, why Why, in *inbox, changed func()) 
 }
 
 func (p *plan) open(ctx context.Context, why Why, in *inbox, changed func()) (*Conn, error) {
+	key, err := p.sealingKey(ctx, false) // first: tickets live for seconds
+	if err != nil {
+		return nil, err
+	}
 	cred, err := p.credential(ctx, why)
 	if err != nil {
 		return nil, err
 	}
-	w, err := p.win(ctx, cred, false)
+	w, err := p.win(ctx, key, cred)
 	if keysChanged(err) { // the credential has not left yet
-		w, err = p.win(ctx, cred, true)
+		if key, err = p.sealingKey(ctx, true); err == nil {
+			w, err = p.win(ctx, key, cred)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -91,12 +97,19 @@ type won struct {
 	early  []byte   // what came behind the handshakes
 }
 
-// win makes a socket. fresh: with sealing keys that are not from a list that was
-// fetched before.
-func (p *plan) win(ctx context.Context, cred credential, fresh bool) (*won, error) {
-	a, err := p.prepare(ctx, fresh)
+// win makes a socket, sealed for key if there is a Seal.
+func (p *plan) win(ctx context.Context, key seal.Entry, cred credential) (*won, error) {
+	a, err := p.prepare(key)
 	if err != nil {
 		return nil, err
+	}
+	return p.reach(ctx, a, cred)
+}
+
+// reach goes through all handshakes. What a has of keys is erased in any case.
+func (p *plan) reach(ctx context.Context, a *approach, cred credential) (*won, error) {
+	if a != nil {
+		defer a.client.Erase()
 	}
 	below, err := p.NetDial(ctx, "tcp", p.address)
 	if err != nil {
@@ -110,7 +123,6 @@ func (p *plan) win(ctx context.Context, cred credential, fresh bool) (*won, erro
 			err = a.agree(w, cred)
 		}
 		err = outside(err)
-		a.client.Erase()
 	}
 	if !stop() && err == nil {
 		err = context.Cause(ctx)

@@ -77,7 +77,7 @@ type verdict struct {
 	after time.Duration // at least, until the next attempt
 	drain bool          // the server restarts: everybody comes back at once
 	login bool          // there is no credential
-	other bool          // who answered is not the server that is pinned
+	other bool          // who answered is not the server that is pinned, or may not be
 	err   error
 }
 
@@ -86,7 +86,8 @@ func judge(err error, retry func(*CloseError) bool) verdict {
 	v := verdict{do: deny.Later, err: err}
 	end, isEnd := errors.AsType[*CloseError](err)
 	refused, isRefused := errors.AsType[*RefusedError](err)
-	v.other = notPinned(err)
+	_, isSignIn := errors.AsType[signIn](err)
+	v.other = notPinned(err) || isSignIn
 	switch {
 	case errors.Is(err, ErrUnauthenticated):
 		v.do, v.login = deny.Never, true

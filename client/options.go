@@ -37,6 +37,10 @@ type Options struct {
 	// "https://app.example.com/sallyport/ticket". A ticket is asked for with
 	// Header and, if Token is set, with its token. 401 and 403 mean that somebody
 	// has to sign in ([ErrUnauthenticated]). Empty: no ticket is sent.
+	//
+	// It is outside a Seal: what it is sent and gives is seen by whoever is in
+	// between, so that Token needs a Device then, and all it refuses is tried
+	// again, since nobody certain said so (see RefusedError.Outside).
 	TicketURL string
 
 	// Gate is the path for which TicketURL gives tickets. Default: that of the URL.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
@@ -34,6 +35,7 @@ func TestOptions_SR01(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, ed, _ := ed25519.GenerateKey(nil)
 	tests := []struct {
 		name string
 		url  string
@@ -74,6 +76,10 @@ func TestOptions_SR01(t *testing.T) {
 		{"a seal on what is plain", url, Options{Plain: true, Seal: &Seal{Pins: []string{pin}}}, "Plain must be false"},
 		{"a seal, and a credential outside", url, Options{Header: http.Header{"authorization": {"x"}}, Seal: &Seal{Pins: []string{pin}}}, "use Token"},
 		{"a seal, and a cookie outside", url, Options{Header: http.Header{"cookie": {"x"}}, Seal: &Seal{Pins: []string{pin}}}, "use Token"},
+		{"a seal, and a token for tickets that anybody in between could use", url,
+			Options{Token: some, TicketURL: "https://app.example.com/t", Seal: &Seal{Pins: []string{pin}}}, "Device must be given"},
+		{"a seal, and a token for tickets that is bound", url,
+			Options{Token: some, TicketURL: "https://app.example.com/t", Seal: &Seal{Pins: []string{pin}, Device: ed}}, ""},
 		{"a seal, and a cookie for tickets", url, Options{TicketURL: "https://app.example.com/t", Header: http.Header{"Cookie": {"x"}}, Seal: &Seal{Pins: []string{pin}}}, ""},
 		{"a suite that is none", url, Options{Seal: &Seal{Pins: []string{pin}, Suites: []seal.Suite{7}}}, "unknown"},
 		{"a device that cannot sign", url, Options{Seal: &Seal{Pins: []string{pin}, Device: p384}}, "P-256"},

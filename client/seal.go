@@ -25,8 +25,8 @@ import (
 // Dial wraps it, and so does a [*CloseError] with [CodeSeal], or with 1006 if the
 // connection was cut. What is said outside the seal is nobody's word: a [Client]
 // tries again with back-off whatever it says. After ten attempts in a row that met
-// another server than the one pinned (local.pin, local.keys, local.unsealed) it
-// is [Ended].
+// another server than the one pinned (local.pin, local.keys, local.unsealed), or that
+// TicketURL answered with 401 or 403, it is [Ended].
 //
 // It does not hide times, addresses, the path or sizes beyond padding, and does
 // not protect a credential that was seen elsewhere, unless it is bound to Device.
@@ -126,6 +126,9 @@ func (p *plan) setSeal(u *url.URL) (errs []error) {
 	}
 	if p.Plain {
 		bad("Plain must be false: sallyport.v1 is spoken inside")
+	}
+	if p.TicketURL != "" && p.Token != nil && s.Device == nil {
+		bad("Device must be given with Token and TicketURL: the endpoint is outside the seal, and whoever sees the token there could use it")
 	}
 	if p.TicketURL == "" && (p.Header.Get("Authorization") != "" || p.Header.Get("Cookie") != "") {
 		bad("Header must not hold Authorization or Cookie, which would be seen outside: use Token")

@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/sallyporttest"
 	"github.com/sallyport/sallyport/seal"
 )
 
@@ -495,6 +498,110 @@ func TestWhoFetches_SR97(t *testing.T) {
 			look("tickets", p.tickets, tt.tickets)
 		}
 	}
+}
+
+// TestTicketsOutside: the endpoint of tickets is outside the seal, so that its
+// refusal ends nothing at once, and not a renewal either.
+func TestTicketsOutside_AT28(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		body   string
+		reason deny.Reason
+		other  bool
+	}{
+		{401, `{"error":"auth.revoked"}`, deny.AuthRevoked, true},
+		{403, ``, 0, true},
+		{404, `{"error":"http.not-found"}`, deny.HTTPNotFound, false},
+		{429, `{"error":"guard.crowded"}`, deny.GuardCrowded, false},
+	} {
+		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := sallyporttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Retry-After", "3600")
+					w.WriteHeader(tt.status)
+					io.WriteString(w, tt.body)
+				}))
+				defer s.Close()
+				d := newSealedDoor(t)
+				p, err := newPlan(testURL, Options{
+					TicketURL: "http://app.example.com/t", Seal: d.seal, DangerouslyAllowPlaintext: "a test in memory",
+					NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Dial(ctx) },
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = p.credential(t.Context(), Expiring)
+				refused, ok := errors.AsType[*RefusedError](err)
+				if !ok || !refused.Outside || refused.Status != tt.status || refused.Reason != tt.reason || errors.Is(err, ErrUnauthenticated) {
+					t.Errorf("got %v", err)
+				}
+				if v := judge(err, nil); v.do != deny.Later || v.other != tt.other || v.login || v.after != 0 {
+					t.Errorf("then %+v", v)
+				}
+			})
+		})
+	}
+}
+
+// TestHandshakeGivenUp: what there is of keys is erased, also if nobody was reached.
+func TestHandshakeGivenUp_SR97(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newSealedDoor(t)
+		p, err := newPlan(testURL, Options{
+			Seal: d.seal, DangerouslyAllowPlaintext: "a test in memory",
+			NetDial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network") },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := p.sealingKey(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := p.prepare(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.reach(t.Context(), a, credential{}); err == nil || !strings.Contains(err.Error(), "no network") {
+			t.Errorf("got %v", err)
+		}
+		if _, _, err := a.client.Finish(nil, seal.Credential{}, nil); seal.FaultOf(err) != seal.FaultMisuse {
+			t.Errorf("the keys of a handshake that was given up are kept: %v", err)
+		}
+	})
+}
+
+// TestKeysComeFirst: a ticket lives for seconds, and does not age while the list
+// of keys is fetched.
+func TestKeysComeFirst(t *testing.T) {
+	var d *sealedDoor
+	bubble(t, func(t *testing.T, f *fakeDoor, o Options) {
+		d = newSealedDoor(t)
+		list := d.seal.Keys
+		var asked []string
+		d.seal.Keys = func(ctx context.Context, fresh bool) ([]byte, error) {
+			asked = append(asked, "keys")
+			time.Sleep(8 * time.Second)
+			return list(ctx, fresh)
+		}
+		o.Seal, o.Ticket = d.seal, func(context.Context, Why) (string, error) {
+			asked = append(asked, "ticket")
+			return "sallyport.ticket.Zm9v", nil
+		}
+		c := f.connect(o)
+		if got := strings.Join(asked, " "); got != "keys ticket" {
+			t.Errorf("asked for %s", got)
+		}
+		closeConn(t, c)
+	}, func(v *visitor) {
+		s, _ := d.accept(v)
+		r, err := s.Seal(nil, seal.Text, false, []byte(sealedHello))
+		d.say(v, r, err)
+		v.receive()
+		r, err = s.End(nil, 1000, "")
+		d.say(v, r, err)
+		v.drop()
+	})
 }
 
 // TestStrikesInARow: a connection, or another failure, begins the count anew.

@@ -293,6 +293,22 @@ func TestStrikes_AT28(t *testing.T) {
 			closeAll(t, c)
 		})
 	})
+	t.Run("no ticket", func(t *testing.T) {
+		atSealed(t, sallyport.SealRequired, nil, func(t *testing.T, b *between, o client.Options) {
+			o.TicketURL = "http://app.example.com/sallyport/ticket"
+			asked := 0
+			o.Token = func(context.Context, client.Why) (string, error) { asked++; return "mallory", nil }
+			c := newClient(t, o)
+			err := c.Connect(t.Context())
+			if refused, ok := errors.AsType[*client.RefusedError](err); !ok || !refused.Outside || refused.Status != 401 || errors.Is(err, client.ErrUnauthenticated) {
+				t.Errorf("got %v", err)
+			}
+			if _, n := b.counts(); asked != 10 || n != 0 || c.State().Status != client.Ended {
+				t.Errorf("asked %d times, %d handshakes, then %s", asked, n, c.State().Status)
+			}
+			closeAll(t, c)
+		})
+	})
 	t.Run("it goes", func(t *testing.T) {
 		atSealed(t, sallyport.SealRequired, nil, func(t *testing.T, b *between, o client.Options) {
 			b.answer = strip

@@ -34,8 +34,11 @@ func (u unjudged) Unwrap() error { return u.error }
 func noKeys(err error) error { return &seal.Error{Fault: seal.FaultDocument, Cause: err} }
 
 // sealingKey is the key of the server to use now. fresh: not from a list that was
-// fetched before.
+// fetched before. Without a Seal it is empty.
 func (p *plan) sealingKey(ctx context.Context, fresh bool) (seal.Entry, error) {
+	if p.Seal == nil {
+		return seal.Entry{}, nil
+	}
 	s, now := p.Seal, time.Now().Round(0)
 	stored, err := s.stored(ctx, p.seal.at.Authority)
 	if err != nil {

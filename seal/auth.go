@@ -66,13 +66,31 @@ type Credential struct {
 	Thumbprint string
 }
 
-// authBody is the content of an Auth record but for the signature.
-func authBody(c Credential, p Proof, public []byte) ([]byte, error) {
+func (c Credential) check() error {
 	if c.Kind > Token || len(c.Value) > MaxCredential || (c.Kind == NoCredential) != (c.Value == "") {
-		return nil, errors.New("a credential of another form")
+		return errors.New("a credential of another form")
 	}
-	b := appendLP([]byte{byte(c.Kind)}, c.Value)
+	return nil
+}
+
+// authBody is the content of an Auth record but for the signature, with room for
+// that: a slice that moves as it grows leaves a copy of the credential behind.
+func authBody(c Credential, p Proof, public []byte) ([]byte, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, 1+2+len(c.Value)+1+len(public)+signatureSize)
+	b = appendLP(append(b, byte(c.Kind)), c.Value)
 	return append(append(b, byte(p)), public...), nil
+}
+
+// withProof puts a device's signature behind the body; without one the body is erased.
+func withProof(body, sig []byte, err error) ([]byte, error) {
+	if err != nil {
+		clear(body)
+		return nil, err
+	}
+	return append(body, sig...), nil
 }
 
 // proven is what a device signs: this session, and this credential in it.
@@ -94,7 +112,7 @@ func authData(th2 []byte, c Credential, device crypto.Signer) ([]byte, error) {
 			return nil, err
 		}
 		sig, err := device.Sign(rand.Reader, proven(th2, body), crypto.Hash(0))
-		return append(body, sig...), err
+		return withProof(body, sig, err)
 	case *ecdsa.PublicKey:
 		if pub.Curve != elliptic.P256() {
 			return nil, errors.New("a device's key on another curve than P-256")
@@ -110,10 +128,10 @@ func authData(th2 []byte, c Credential, device crypto.Signer) ([]byte, error) {
 		digest := sha256.Sum256(proven(th2, body))
 		der, err := device.Sign(rand.Reader, digest[:], crypto.SHA256)
 		if err != nil {
-			return nil, err
+			return withProof(body, nil, err)
 		}
 		sig, err := fixed(der)
-		return append(body, sig...), err
+		return withProof(body, sig, err)
 	}
 	return nil, fmt.Errorf("a device's key of type %T; want Ed25519 or P-256", device.Public())
 }
@@ -152,7 +170,7 @@ func parseAuth(th2, data []byte) (Credential, error) {
 	if err := r.end(); err != nil {
 		return Credential{}, faultBy(FaultMalformed, err)
 	}
-	if _, err := authBody(c, p, key); err != nil {
+	if err := c.check(); err != nil {
 		return Credential{}, faultBy(FaultMalformed, err)
 	}
 	if p == NoProof {

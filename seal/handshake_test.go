@@ -6,7 +6,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -397,6 +399,39 @@ func TestSuiteUnknown(t *testing.T) {
 	wantFault(t, err, FaultDocument)
 	_, _, err = NewClient(Entry{Suite: Hybrid, Public: bytes.Repeat([]byte{0xff}, 1216)}, place, Options{})
 	wantFault(t, err, FaultDocument) // a modulus that ML-KEM refuses (FIPS 203, section 7.2)
+}
+
+// brokenDevice has a public key and cannot sign.
+type brokenDevice struct{ crypto.Signer }
+
+func (brokenDevice) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("no finger on the key")
+}
+
+// TestCredentialIsCopiedOnce: a credential with its proof is made in one place, so
+// that erasing that erases it, and nothing is left of one that was not proven.
+func TestCredentialIsCopiedOnce_SR97(t *testing.T) {
+	th := bytes.Repeat([]byte{1}, 32)
+	cred := Credential{Kind: Token, Value: strings.Repeat("x", 1000)}
+	for name, size := range map[Proof]int{NoProof: 0, ProofEd: 32, ProofES256: 65} {
+		key := make([]byte, size)
+		if n := testing.AllocsPerRun(100, func() { authBody(cred, name, key) }); n != 1 {
+			t.Errorf("proof %d: %v allocations", name, n)
+		}
+		body := must(authBody(cred, name, key))
+		data := must(withProof(body, make([]byte, signatureSize), nil))
+		if &data[0] != &body[0] {
+			t.Errorf("proof %d: it moved", name)
+		}
+		if data, err := withProof(body, nil, errors.New("x")); data != nil || err == nil || bytes.ContainsAny(body, "x") {
+			t.Errorf("proof %d: %d bytes are left", name, len(data))
+		}
+	}
+	for name, device := range map[string]crypto.Signer{"Ed25519": newIdentity(t), "ES256": newES256(t)} {
+		if data, err := authData(th, cred, brokenDevice{device}); data != nil || err == nil {
+			t.Errorf("%s: got %d bytes, %v", name, len(data), err)
+		}
+	}
 }
 
 // TestProof: what a device signs is good for this session, credential and key.
