@@ -33,7 +33,7 @@ const makers = new Map<string, Make>()
 function make({ pin, sealed: with_ }: Order): Make {
   if (!with_) return Counting as unknown as Make
   let maker = makers.get(pin)
-  if (!maker) makers.set(pin, (maker = sealed({ pins: [pin] })({ WebSocket: Counting as never }) as unknown as Make))
+  if (!maker) makers.set(pin, (maker = sealed({ pins: [pin] })({ WebSocket: Counting as never }, true) as unknown as Make))
   return maker
 }
 
