@@ -112,7 +112,6 @@ type between struct {
 	busy              sync.WaitGroup
 }
 
-func binaryUp(b []byte) []byte   { return ws.AppendFrame(nil, ws.Client, true, ws.Binary, b) }
 func binaryDown(b []byte) []byte { return ws.AppendFrame(nil, ws.Server, true, ws.Binary, b) }
 
 // set changes what is done from now on.

@@ -74,6 +74,10 @@ func TestSealThatCannotGoOn(t *testing.T) {
 			l.Send(ws.Text, []byte("b"))
 		}, ws.AppendClose(ws.AppendFrame(nil, ws.Server, true, ws.Binary, []byte("<a>")), ws.Server, 4233, ""), errSpent},
 		{"before the end", 0, func(l *link.Link) { l.Close(4231, "") }, ws.AppendClose(nil, ws.Server, 4231, ""), nil},
+		{"before the end, with the words of another reason", 0, func(l *link.Link) { l.Close(4001, "said inside only") },
+			ws.AppendClose(nil, ws.Server, 4001, ""), nil},
+		{"before the end, since the seal failed", 0, func(l *link.Link) { l.Close(4905, "seal.broken") },
+			ws.AppendClose(nil, ws.Server, 4905, "seal.broken"), nil},
 		{"behind the end", 9, func(l *link.Link) { l.Close(4231, "") },
 			ws.AppendClose(ws.AppendFrame(nil, ws.Server, true, ws.Binary, []byte("<end>")), ws.Server, 1000, ""), nil},
 	} {

@@ -21,6 +21,10 @@ type Sealer interface {
 	End(dst []byte, code uint16, reason string) ([]byte, error)
 }
 
+// sealFailed is the code with which a client closes whose seal has failed; the
+// reason is the fault, said in the clear (spec/seal.md, section 9).
+const sealFailed = 4905
+
 // sealedSize is the payload of the largest frame of a link that seals.
 const sealedSize = frameSize - 3
 
@@ -77,6 +81,8 @@ func (o *outbox) sealEnd(dst []byte) []byte {
 	if record, err := l.config.Seal.End(nil, code, reason); err == nil {
 		dst = ws.AppendFrame(dst, l.config.Role, true, ws.Binary, record)
 		e.last = ws.AppendClose(nil, l.config.Role, 1000, "")
+	} else if e.code == sealFailed {
+		e.last = ws.AppendClose(nil, l.config.Role, e.code, e.reason)
 	}
 	return dst
 }
