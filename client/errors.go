@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/deny"
@@ -79,7 +81,7 @@ func (e *RefusedError) Error() string {
 	}
 	switch {
 	case e.Code != "":
-		s += ": " + e.Code
+		s += ": " + shown(e.Code)
 	case e.Close != nil:
 		s += fmt.Sprintf(": closed with %d %q", e.Close.Code, e.Close.Text)
 	}
@@ -146,7 +148,7 @@ func (e *CloseError) Error() string {
 	s := fmt.Sprintf("client: closed with %d", e.Code)
 	switch {
 	case e.Door != "":
-		s += " (" + e.Door + ")"
+		s += " (" + shown(e.Door) + ")"
 	case e.Text != "":
 		s += fmt.Sprintf(" %q", e.Text)
 	}
@@ -186,6 +188,14 @@ func (e *CloseError) retry() bool {
 		return true
 	}
 	return false
+}
+
+// shown is a dotted name as it stands in a log: anybody may have sent it.
+func shown(code string) string {
+	if strings.Trim(code, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
+		return strconv.Quote(code)
+	}
+	return code
 }
 
 // byCode is the table of reasons by its dotted names.

@@ -70,7 +70,7 @@ type outbox struct {
 type beside struct {
 	head    []byte // before all else: the 101
 	answer  []byte // pongs that wait, at most maxPongs and one
-	between []byte // frames that wait for the end of the message being queued, at most maxBetween
+	between []byte // frames that wait for the end of the message being queued, at most maxBetween, or one
 	beyond  int    // bytes inserted since the queue was full
 }
 
@@ -237,7 +237,10 @@ func (o *outbox) leave(last []byte) {
 func (o *outbox) finish(last []byte, keep bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	keep = keep && !o.hurry
+	if keep && o.hurry {
+		keep = false
+		o.link.socket.SetReadDeadline(time.Now().Add(Linger))
+	}
 	if !keep {
 		o.drop()
 		o.ending().until = time.Now().Add(Linger)

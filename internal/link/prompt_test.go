@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/engine"
 	"github.com/sallyport/sallyport/internal/link"
@@ -18,11 +19,13 @@ type prompting struct {
 	net.Conn
 	written bytes.Buffer
 	soon    int
+	until   time.Time // of reading
 }
 
 func (p *prompting) Attach(net.Conn, engine.Machine) engine.Handle { return p }
 func (p *prompting) Wait()                                         {}
-func (p *prompting) Socket() net.Conn                              { return p.Conn }
+func (p *prompting) Socket() net.Conn                              { return p }
+func (p *prompting) SetReadDeadline(t time.Time) error             { p.until = t; return nil }
 func (p *prompting) Start([]byte)                                  {}
 func (p *prompting) Resume()                                       {}
 func (p *prompting) Write(b []byte) (int, error)                   { return p.written.Write(b) }
@@ -84,6 +87,9 @@ func TestAStopOvertakesAGoodbye_SR43(t *testing.T) {
 	if got := e.written.Bytes(); !bytes.Equal(got, ws.AppendClose(nil, ws.Server, 1000, "")) {
 		t.Errorf("got %q", got)
 	}
+	if wait := time.Until(e.until); wait > link.Linger {
+		t.Errorf("the socket is kept for %s", wait)
+	}
 }
 
 // The peer says goodbye and ends at once: it still gets what is due.
@@ -107,13 +113,19 @@ func TestTheLastIsSentToWhoHasEnded_SR62(t *testing.T) {
 // A message for many does not fall into one that comes in parts.
 func TestSharedMessagesKeepOutOfOthers_SR84(t *testing.T) {
 	l, _, e := prompted(t, nil)
+	all := bytes.Repeat([]byte("all"), 5<<10)
 	l.SendPart(ws.Text, true, false, []byte("a"))
-	l.SendShared(link.Frame(ws.Text, nil, []byte("all")))
+	if err := l.SendShared(link.Frame(ws.Text, nil, all)); err != nil {
+		t.Error("a message that waits for another:", err)
+	}
+	if err := l.SendShared(link.Frame(ws.Text, nil, all)); err != link.ErrFull {
+		t.Error("messages wait without a bound:", err)
+	}
 	l.SendPart(ws.Text, false, true, []byte("b"))
 	l.Flush()
 	want := ws.AppendFrame(nil, ws.Server, false, ws.Text, []byte("a"))
 	want = ws.AppendFrame(want, ws.Server, true, ws.Continuation, []byte("b"))
-	want = ws.AppendFrame(want, ws.Server, true, ws.Text, []byte("all"))
+	want = ws.AppendFrame(want, ws.Server, true, ws.Text, all)
 	if !bytes.Equal(e.written.Bytes(), want) {
 		t.Errorf("got %q, want %q", e.written.Bytes(), want)
 	}

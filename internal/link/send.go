@@ -157,7 +157,7 @@ func (l *Link) SendShared(frame []byte) error {
 	}
 	switch {
 	case o.open: // within a message of somebody else
-		if b := o.besides(); len(b.between)+len(frame) > maxBetween {
+		if b := o.besides(); len(b.between) > 0 && len(b.between)+len(frame) > maxBetween {
 			l.config.Budget.Give(len(frame))
 			return ErrFull
 		}
