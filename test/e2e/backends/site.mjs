@@ -31,7 +31,8 @@ window.socketio = async text => {
   const socket = io()
   const transports = []
   await new Promise((done, fail) => {
-    socket.on('connect', () => { transports.push(socket.io.engine.transport.name); done() })
+    transports.push(socket.io.engine.transport.name) // before the upgrade, which may overtake the answer to connect
+    socket.on('connect', done)
     socket.on('connect_error', e => fail(new Error(e.message)))
   })
   if (socket.io.engine.transport.name !== 'websocket') await new Promise(done => socket.io.engine.once('upgrade', done))
