@@ -20,13 +20,14 @@ func newLog(w io.Writer, format string, level slog.Leveler) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: clean}
-	if format == "text" || format != "json" && isTerminal(w) {
+	if format == "text" || format != "json" && IsTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, o))
 	}
 	return slog.New(slog.NewJSONHandler(w, o))
 }
 
-func isTerminal(w io.Writer) bool {
+// IsTerminal reports whether somebody may be looking at what is written to w.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -95,19 +94,10 @@ type progressLine struct {
 }
 
 func newProgressLine(w io.Writer, quiet bool) *progressLine {
-	if quiet || !isTerminal(w) {
+	if quiet || !app.IsTerminal(w) {
 		return &progressLine{}
 	}
 	return &progressLine{w: w}
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // show is what writes it; nil if nobody looks.
