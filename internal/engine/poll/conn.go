@@ -151,7 +151,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	if !c.use() {
 		return 0, net.ErrClosed
 	}
-	n, err := read(int(c.fd), b)
+	n, err := receive(c.fd, b)
 	c.unuse()
 	switch {
 	case err == syscall.EAGAIN:
@@ -184,15 +184,6 @@ func (c *conn) over() error {
 		return errRest
 	}
 	return os.ErrDeadlineExceeded
-}
-
-func read(fd int, b []byte) (int, error) {
-	for {
-		n, err := syscall.Read(fd, b)
-		if err != syscall.EINTR {
-			return n, err
-		}
-	}
 }
 
 // Write takes all of b. What the kernel does not take follows as soon as it does.
@@ -236,9 +227,8 @@ func (c *conn) put(b []byte) (n int, err error) {
 	}
 	defer c.unuse()
 	for n < len(b) {
-		k, err := syscall.Write(int(c.fd), b[n:])
+		k, err := send(c.fd, b[n:])
 		switch {
-		case err == syscall.EINTR:
 		case err == syscall.EAGAIN:
 			return n, nil
 		case err != nil:

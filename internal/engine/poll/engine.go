@@ -135,7 +135,8 @@ func (e *Engine) begin() error {
 		l, err := newLoop(e, layout)
 		if err != nil {
 			for _, l := range loops {
-				l.file.Close()
+				l.waiter.end()
+				l.waiter.free()
 			}
 			return err
 		}
@@ -157,7 +158,7 @@ func (e *Engine) leave() {
 		return
 	}
 	for _, l := range e.loops {
-		l.file.Close() // ends the wait
+		l.waiter.end()
 	}
 	e.loops = nil
 }

@@ -8,21 +8,15 @@ import (
 	"syscall"
 )
 
-// batchSize is how many events the kernel reports at once.
-const batchSize = 128
-
 // loop is one epoll instance and the goroutine that runs the events of its
-// connections. The instance is polled by Go's own poller: an idle loop holds no
-// thread.
+// connections.
 //
 // An event must not block. Should one take long all the same, another goroutine
 // goes on with the others ([loop.look]).
 type loop struct {
 	engine *Engine
 	layout *layout // of crypto/tls; nil if it is not known
-	file   *os.File
-	raw    syscall.RawConn
-	fd     int
+	waiter *waiter
 
 	mu     sync.Mutex // guards what follows
 	conns  []*conn    // by slot
@@ -46,20 +40,11 @@ type event struct {
 }
 
 func newLoop(e *Engine, known *layout) (*loop, error) {
-	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	w, err := newWaiter()
 	if err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err)
-	}
-	if err := syscall.SetNonblock(fd, true); err != nil {
-		syscall.Close(fd)
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	l := &loop{engine: e, layout: known, file: os.NewFile(uintptr(fd), "epoll"), fd: fd}
-	if l.raw, err = l.file.SyscallConn(); err != nil {
-		l.file.Close()
 		return nil, err
 	}
-	return l, nil
+	return &loop{engine: e, layout: known, waiter: w}, nil
 }
 
 // add has the kernel report what happens to c.
@@ -86,7 +71,7 @@ func (l *loop) add(c *conn) error {
 		Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edge,
 		Fd:     int32(c.slot), Pad: int32(c.serial),
 	}
-	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(l.fd, syscall.EPOLL_CTL_ADD, int(c.fd), &ev))
+	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(l.waiter.sockets, syscall.EPOLL_CTL_ADD, int(c.fd), &ev))
 }
 
 // remove forgets c. Events of it that are under way are dropped.
@@ -101,16 +86,15 @@ func (l *loop) remove(c *conn) {
 	l.free = append(l.free, c.slot)
 }
 
-// run is the goroutine of the loop. It ends with the file, or when another has
+// run is the goroutine of the loop. It ends with the waiting, or when another has
 // taken its place.
 func (l *loop) run(runner int) {
-	events := make([]syscall.EpollEvent, batchSize)
 	for {
 		ev, ok := l.take(runner)
 		switch {
 		case ok:
 			ev.conn.ready(ev.what)
-		case !l.wait(runner, events):
+		case !l.wait(runner):
 			return
 		}
 	}
@@ -136,30 +120,22 @@ func (l *loop) take(runner int) (ev event, ok bool) {
 }
 
 // wait fills the batch. It reports false if the goroutine is to end.
-func (l *loop) wait(runner int, events []syscall.EpollEvent) bool {
+func (l *loop) wait(runner int) bool {
 	l.mu.Lock()
 	mine := l.runner == runner
 	l.mu.Unlock()
 	if !mine {
 		return false
 	}
-	n := 0
-	err := l.raw.Read(func(fd uintptr) bool {
-		var err error
-		for {
-			if n, err = syscall.EpollWait(int(fd), events, 0); err != syscall.EINTR {
-				break
-			}
-		}
-		return n > 0 || err != nil
-	})
-	if err != nil || n < 0 {
+	events, err := l.waiter.wait()
+	if err != nil {
+		l.waiter.free()
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.batch, l.next = l.batch[:0], 0
-	for _, ev := range events[:n] {
+	for _, ev := range events {
 		slot := uint32(ev.Fd)
 		if c := l.conns[slot]; c != nil && c.serial == uint32(ev.Pad) {
 			l.batch = append(l.batch, event{c, ev.Events})

@@ -1,0 +1,56 @@
+//go:build linux && (amd64 || arm64 || riscv64 || loong64 || ppc64le)
+
+package poll
+
+import (
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// What reads and writes sockets does not tell Go's scheduler: with MSG_DONTWAIT
+// the kernel never waits, whatever the mode of the socket.
+const dontWait = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
+
+func receive(fd int32, b []byte) (int, error) {
+	for {
+		n, _, err := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), dontWait, 0, 0)
+		switch err {
+		case 0:
+			return int(n), nil
+		case syscall.EINTR:
+		default:
+			return 0, err
+		}
+	}
+}
+
+func send(fd int32, b []byte) (int, error) {
+	for {
+		n, _, err := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), dontWait, 0, 0)
+		switch err {
+		case 0:
+			return int(n), nil
+		case syscall.EINTR:
+		default:
+			return 0, err
+		}
+	}
+}
+
+// waitFor is epoll_wait with a time finer than milliseconds (Linux 5.11).
+func waitFor(fd int, events []syscall.EpollEvent, most time.Duration) (int, error) {
+	const epollPwait2 = 441
+	for {
+		by := syscall.NsecToTimespec(int64(most))
+		n, _, err := syscall.Syscall6(epollPwait2, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)),
+			uintptr(unsafe.Pointer(&by)), 0, 0)
+		switch err {
+		case 0:
+			return int(n), nil
+		case syscall.EINTR:
+		default:
+			return 0, err
+		}
+	}
+}

@@ -1,0 +1,31 @@
+//go:build linux && !(amd64 || arm64 || riscv64 || loong64 || ppc64le)
+
+package poll
+
+import (
+	"syscall"
+	"time"
+)
+
+// On these systems package syscall lacks numbers, or nobody has tried them. The
+// sockets do not wait either.
+
+func receive(fd int32, b []byte) (int, error) {
+	for {
+		n, err := syscall.Read(int(fd), b)
+		if err != syscall.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+func send(fd int32, b []byte) (int, error) {
+	for {
+		n, err := syscall.Write(int(fd), b)
+		if err != syscall.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+func waitFor(int, []syscall.EpollEvent, time.Duration) (int, error) { return 0, syscall.ENOSYS }
