@@ -28,7 +28,16 @@ func (u *UTF8) Write(b []byte) bool {
 		}
 		b = b[1:]
 	}
-	for len(b) >= 8 && binary.LittleEndian.Uint64(b)&0x8080808080808080 == 0 {
+	const high = 0x8080808080808080 // what no ASCII has
+	word := binary.LittleEndian.Uint64
+	for len(b) >= 32 {
+		c := b[:32:32]
+		if (word(c)|word(c[8:])|word(c[16:])|word(c[24:]))&high != 0 {
+			break
+		}
+		b = b[32:]
+	}
+	for len(b) >= 8 && word(b)&high == 0 {
 		b = b[8:]
 	}
 	// Only the last character can be incomplete: it begins in the last 3 bytes.
