@@ -60,11 +60,11 @@ func giveBack(b []byte) {
 	for i, size := range sizes {
 		if cap(b) == size {
 			clear(b)
-			b = b[:0]
 			if inspect != nil {
 				inspect(b[:size])
 			}
-			pools[i].Put(&b)
+			empty := b[:0]
+			pools[i].Put(&empty)
 			return
 		}
 	}

@@ -407,7 +407,8 @@ func (o *outbox) send() {
 				l.socket.SetWriteDeadline(time.Now().Add(l.config.WriteWait))
 			}
 			o.mu.Unlock()
-			l.config.Writers.Go(func() { o.await(w) })
+			rest := w // it alone moves to the heap
+			l.config.Writers.Go(func() { o.await(rest) })
 			return
 		}
 		o.wrote(&w)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -93,7 +94,8 @@ func (c *conn) turn(flag uint32, on bool) (was bool) {
 // at its end, and in the middle of a write. It is guarded by conn.mu.
 type busy struct {
 	rest            []byte // what the kernel did not take
-	cork            []byte // records of one write; nil while there is none
+	cork            []byte // records that wait for another to leave with; nil while none shall
+	pulled          bool   // … which comes now
 	fault           error  // of writing
 	readBy, writeBy time.Time
 	timer           *time.Timer   // of readBy
@@ -190,44 +192,59 @@ func (c *conn) over() error {
 func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.busy != nil && c.busy.cork != nil {
-		c.busy.cork = append(c.busy.cork, b...)
-		return len(b), nil
+	if s := c.busy; s != nil && s.cork != nil {
+		if !s.pulled {
+			s.cork = append(s.cork, b...)
+			return len(b), nil
+		}
+		before := s.cork
+		s.cork = nil
+		return len(b), c.push(before, b)
 	}
-	return len(b), c.push(b)
+	return len(b), c.push(nil, b)
 }
 
-// push is called with mu held.
-func (c *conn) push(b []byte) error {
+// push is called with mu held. What is before b goes with it.
+func (c *conn) push(before, b []byte) error {
 	if s := c.busy; s != nil {
 		switch {
 		case s.fault != nil:
 			return s.fault
-		case len(s.rest)+len(b) > maxRest:
+		case len(s.rest)+len(before)+len(b) > maxRest:
 			c.turn(lost, true)
 			c.fail(errRest)
 			c.kick()
 			return errRest
 		case len(s.rest) > 0:
-			s.rest = append(s.rest, b...)
+			s.rest = append(append(s.rest, before...), b...)
 			return nil
 		}
 	}
-	n, err := c.put(b)
-	if err == nil && n < len(b) {
-		c.rare().rest = append([]byte(nil), b[n:]...)
+	n, err := c.put(before, b)
+	if err != nil || n == len(before)+len(b) {
+		return err
 	}
-	return err
+	if n < len(before) {
+		c.rare().rest = slices.Concat(before[n:], b)
+	} else {
+		c.rare().rest = slices.Clone(b[n-len(before):])
+	}
+	return nil
 }
 
 // put writes what the kernel takes. It is called with mu held.
-func (c *conn) put(b []byte) (n int, err error) {
+func (c *conn) put(before, b []byte) (n int, err error) {
 	if !c.use() {
 		return 0, net.ErrClosed
 	}
 	defer c.unuse()
-	for n < len(b) {
-		k, err := send(c.fd, b[n:])
+	for n < len(before)+len(b) {
+		var k int
+		if n < len(before) {
+			k, err = sendBoth(c.fd, before[n:], b)
+		} else {
+			k, err = send(c.fd, b[n-len(before):])
+		}
 		switch {
 		case err == syscall.EAGAIN:
 			return n, nil
@@ -235,9 +252,8 @@ func (c *conn) put(b []byte) (n int, err error) {
 			err = os.NewSyscallError("write", err)
 			c.fail(err)
 			return n, err
-		default:
-			n += k
 		}
+		n += k
 	}
 	return n, nil
 }
@@ -257,7 +273,7 @@ func (c *conn) writable() {
 	if s == nil || len(s.rest) == 0 {
 		return
 	}
-	n, err := c.put(s.rest)
+	n, err := c.put(nil, s.rest)
 	if err != nil {
 		return
 	}

@@ -3,6 +3,7 @@
 package poll
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
@@ -107,11 +108,9 @@ func (c *conn) feed() (more bool, err error) {
 		c.paused = false
 	}
 	if c.kept != nil {
-		rest := c.give(*c.kept)
+		kept := *c.kept
 		c.kept = nil
-		if len(rest) > 0 {
-			c.kept = &rest
-		}
+		c.keep(c.give(kept))
 		if c.paused {
 			return false, nil
 		}
@@ -127,10 +126,7 @@ func (c *conn) feed() (more bool, err error) {
 		taken += n
 		c.loop.engine.settling.bytes(int64(n))
 		in.used = max(in.used, n)
-		if rest := c.give(in.b[:n:n]); len(rest) > 0 {
-			rest = append([]byte(nil), rest...)
-			c.kept = &rest
-		}
+		c.keep(bytes.Clone(c.give(in.b[:n:n])))
 		switch {
 		case c.paused:
 			return false, nil // what ended the reading ends it again
@@ -141,6 +137,14 @@ func (c *conn) feed() (more bool, err error) {
 		case taken >= maxEvent:
 			return true, nil
 		}
+	}
+}
+
+// keep is for what the machine did not take.
+func (c *conn) keep(rest []byte) {
+	if len(rest) > 0 {
+		kept := rest // it alone moves to the heap
+		c.kept = &kept
 	}
 }
 
@@ -205,39 +209,56 @@ var _ engine.Prompt = handle{}
 // Socket is what the machine sets deadlines of, and closes.
 func (h handle) Socket() net.Conn { return h.socket }
 
-// Write hands b to the socket. Its records leave in one write of the kernel.
+// Write hands b to the socket. Its records leave in one write of the kernel: the
+// last as crypto/tls made it, and copies of the others before it.
 func (h handle) Write(b []byte) (int, error) {
 	t, ok := h.socket.(*tls.Conn)
 	if !ok || len(b) <= maxRecord {
 		return h.socket.Write(b)
 	}
-	cork := corkBuffers.lend()
-	h.mu.Lock()
-	h.rare().cork = cork.b[:0]
-	h.mu.Unlock()
-	n, err := t.Write(b)
-	k, err := h.uncork(err)
-	cork.used = min(k, len(cork.b))
-	corkBuffers.giveBack(cork)
+	head, last := b[:len(b)-maxRecord], b[len(b)-maxRecord:]
+	copies := corkBuffers.lend()
+	h.cork(copies.b[:0])
+	n, err := t.Write(head)
+	copies.used = min(h.uncork(), len(copies.b))
+	if err == nil {
+		var k int
+		k, err = t.Write(last)
+		n += k
+	}
+	h.uncorked()
+	corkBuffers.giveBack(copies)
 	return n, err
 }
 
-// uncork hands on what was corked, unless the writing has failed. It returns how
-// much that was.
-func (h handle) uncork(failed error) (n int, err error) {
+// cork has what is written wait in records.
+func (h handle) cork(records []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rare().cork = records
+}
+
+// uncork has the next write take along what waits. It returns how much that is.
+func (h handle) uncork() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.busy.pulled = true
+	return len(h.busy.cork)
+}
+
+// uncorked follows that write. If it has failed, what waited is dropped.
+func (h handle) uncorked() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.busy
-	records := s.cork
-	s.cork = nil
-	if err = failed; err == nil {
-		err = h.push(records)
+	if s == nil {
+		return
 	}
+	s.cork, s.pulled = nil, false
 	if s.half && len(s.rest) == 0 {
 		h.fin()
 	}
 	h.ease()
-	return len(records), err
 }
 
 // Start begins to read.

@@ -38,6 +38,24 @@ func send(fd int32, b []byte) (int, error) {
 	}
 }
 
+// sendBoth sends a and b, which is not empty, in one call.
+func sendBoth(fd int32, a, b []byte) (int, error) {
+	parts := [2]syscall.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}
+	parts[0].SetLen(len(a))
+	parts[1].SetLen(len(b))
+	message := syscall.Msghdr{Iov: &parts[0], Iovlen: 2}
+	for {
+		n, _, err := syscall.RawSyscall(syscall.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&message)), dontWait)
+		switch err {
+		case 0:
+			return int(n), nil
+		case syscall.EINTR:
+		default:
+			return 0, err
+		}
+	}
+}
+
 // waitFor is epoll_wait with a time finer than milliseconds (Linux 5.11).
 func waitFor(fd int, events []syscall.EpollEvent, most time.Duration) (int, error) {
 	const epollPwait2 = 441

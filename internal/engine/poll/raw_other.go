@@ -28,4 +28,6 @@ func send(fd int32, b []byte) (int, error) {
 	}
 }
 
+func sendBoth(fd int32, a, b []byte) (int, error) { return send(fd, append(a[:len(a):len(a)], b...)) }
+
 func waitFor(int, []syscall.EpollEvent, time.Duration) (int, error) { return 0, syscall.ENOSYS }

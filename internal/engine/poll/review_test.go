@@ -200,15 +200,13 @@ func TestFINFollowsWhatIsCorked(t *testing.T) {
 	}
 	h.Start(nil)
 	c := h.(handle)
-	c.mu.Lock()
-	c.rare().cork = make([]byte, 0, 10)
-	c.mu.Unlock()
-	c.conn.Write([]byte("corked"))
+	c.cork(make([]byte, 0, 10))
+	c.conn.Write([]byte("corked, "))
 	c.CloseWrite()
-	if _, err := c.uncork(nil); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := io.ReadAll(far); err != nil || string(got) != "corked" {
+	c.uncork()
+	c.conn.Write([]byte("and the last"))
+	c.uncorked()
+	if got, err := io.ReadAll(far); err != nil || string(got) != "corked, and the last" {
 		t.Errorf("got %q, %v", got, err)
 	}
 	far.Close()
