@@ -51,7 +51,7 @@ type Conn struct {
 	// mu is held while the connection goes live, while an ending looks whether it
 	// has, and while the route pauses or goes on.
 	mu       sync.Mutex
-	link     *link.Link
+	link     atomic.Pointer[link.Link] // nil until then; what follows was set before
 	sink     Sink
 	streams  bool // the sink is a PartSink
 	protocol string
@@ -137,11 +137,7 @@ func (c *Conn) Bytes() (received, sent int64) {
 func (c *Conn) Counts() (received, sent int64) { return c.messages.Load(), c.replies.Load() }
 
 // live returns the link, or nil while the connection is opening.
-func (c *Conn) live() *link.Link {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.link
-}
+func (c *Conn) live() *link.Link { return c.link.Load() }
 
 // Post queues m without waiting. It returns ErrSlow if 256 KiB are already
 // queued, ErrMemory or ErrClosed.
@@ -207,7 +203,7 @@ func (c *Conn) Pause() {
 // Unpause ends a Pause.
 func (c *Conn) Unpause() {
 	c.mu.Lock()
-	l, was := c.link, c.paused.And(^uint32(pausedRoute))&pausedRoute != 0
+	l, was := c.live(), c.paused.And(^uint32(pausedRoute))&pausedRoute != 0
 	if was {
 		c.door.clock.Set(&c.alarm, c.life.Unblocked())
 	}

@@ -55,7 +55,7 @@ func (c *Conn) end(e ending) {
 	}
 
 	c.mu.Lock()
-	l, sink := c.link, c.sink
+	l, sink := c.live(), c.sink
 	c.mu.Unlock()
 	if l == nil { // still opening: the corridor answers
 		c.door.forgetConn(c)

@@ -171,10 +171,11 @@ func (c *Conn) goLive(v *visit, protocol string, header http.Header, sink Sink) 
 	c.sink, c.protocol = sink, strings.Clone(protocol) // of a line that had a ticket in it
 	_, c.streams = sink.(PartSink)
 	d.sockets.Add(1)
-	c.link = link.New(d.engines.of(c.polls), v.taken, owner{c}, config, first)
+	l := link.New(d.engines.of(c.polls), v.taken, owner{c}, config, first)
 	if c.sealed != nil {
-		c.link.Insert(controlFrame(c.hello())) // an empty queue takes it
+		l.Insert(controlFrame(c.hello())) // an empty queue takes it
 	}
+	c.link.Store(l)
 }
 
 // strictConn is what a strict listener's connections offer once hijacked.

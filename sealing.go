@@ -146,7 +146,7 @@ func (c owner) unseal(ev *ws.Event) bool {
 		s.begun = r.More
 		return r.Kind == seal.Binary || c.sealedText(ev)
 	case seal.Offer:
-		c.link.Owe()
+		c.live().Owe()
 	case seal.End:
 		c.goodbye(r.Code, r.Reason) // whatever is done with the connection below
 	}
