@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -8,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -93,14 +95,19 @@ func PublicSet(signers ...*Signer) *KeySet {
 	return set
 }
 
-// Sign makes a token of the kind typ. Times in claims are whole seconds since
-// 1970 (NumericDate). It fails if typ is empty, if claims are no JSON, or if the
-// token would be longer than the 8 KiB that a [Verifier] reads.
-func (s *Signer) Sign(typ string, claims map[string]any) (string, error) {
+// Sign makes a token of the kind typ. claims is a map or a struct that is a JSON
+// object; times in it are whole seconds since 1970 (NumericDate). It fails if typ is
+// empty, if claims are no JSON object, or if the token would be longer than the
+// 8 KiB that a [Verifier] reads.
+func (s *Signer) Sign(typ string, claims any) (string, error) {
 	if typ == "" {
 		return "", errors.New("jwt: a token without a kind can be used as any other")
 	}
-	head, err := json.Marshal(map[string]string{"alg": s.key.alg, "kid": s.key.kid, "typ": typ})
+	head, err := json.Marshal(struct { // as a map would be written
+		Alg string `json:"alg"`
+		Kid string `json:"kid"`
+		Typ string `json:"typ"`
+	}{s.key.alg, s.key.kid, typ})
 	if err != nil {
 		return "", fmt.Errorf("jwt: marshal the header: %w", err)
 	}
@@ -108,32 +115,51 @@ func (s *Signer) Sign(typ string, claims map[string]any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("jwt: marshal the claims: %w", err)
 	}
-	signed := encode(head) + "." + encode(body)
-	signature, err := s.sign([]byte(signed))
+	if body[0] != '{' {
+		return "", errors.New("jwt: the claims are no JSON object")
+	}
+	const longest = 64 // bytes of a signature
+	b64 := base64.RawURLEncoding
+	token := make([]byte, 0, b64.EncodedLen(len(head)+len(body)+longest)+4)
+	token = append(b64.AppendEncode(token, head), '.')
+	token = b64.AppendEncode(token, body)
+	signature, err := s.sign(token)
 	if err != nil {
 		return "", fmt.Errorf("jwt: sign: %w", err)
 	}
-	token := signed + "." + encode(signature)
+	token = b64.AppendEncode(append(token, '.'), signature)
 	if len(token) > maxToken {
 		return "", fmt.Errorf("jwt: the token has %d bytes, more than %d", len(token), maxToken)
 	}
-	return token, nil
+	return string(token), nil
 }
 
+// sign is deterministic for ES256 too, as RFC 8725, section 3.2, wants it.
 func (s *Signer) sign(signed []byte) ([]byte, error) {
 	switch private := s.private.(type) {
 	case *ecdsa.PrivateKey:
 		digest := sha256.Sum256(signed)
-		r, t, err := ecdsa.Sign(rand.Reader, private, digest[:])
+		der, err := private.Sign(nil, digest[:], crypto.SHA256) // RFC 6979
 		if err != nil {
 			return nil, err
 		}
-		out := make([]byte, 64)
-		r.FillBytes(out[:32])
-		t.FillBytes(out[32:])
-		return out, nil
+		return fixed(der), nil
 	case ed25519.PrivateKey:
 		return ed25519.Sign(private, signed), nil
 	}
 	panic(fmt.Sprintf("jwt: a signer of type %T", s.private))
+}
+
+// fixed turns what crypto/ecdsa has made with a P-256 key, two numbers in ASN.1,
+// into 32 bytes for each (RFC 7518, section 3.4).
+func fixed(der []byte) []byte {
+	out := make([]byte, 64)
+	rest := der[2:]
+	for end := 32; end <= 64; end += 32 {
+		size := int(rest[1])
+		number := bytes.TrimLeft(rest[2:2+size], "\x00")
+		copy(out[end-len(number):end], number)
+		rest = rest[2+size:]
+	}
+	return out
 }

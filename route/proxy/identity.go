@@ -37,6 +37,26 @@ func NewIdentity(signer *jwt.Signer, issuer, audience string) (*Identity, error)
 	return &Identity{signer: signer, issuer: issuer, audience: audience}, nil
 }
 
+// tokenClaims are the claims of an identity.
+type tokenClaims struct {
+	Issuer    string     `json:"iss"`
+	Audience  string     `json:"aud"`
+	IssuedAt  int64      `json:"iat"`
+	Expires   int64      `json:"exp"`
+	Subject   string     `json:"sub,omitempty"`
+	SubjectID *subjectID `json:"sub_id,omitempty"`
+	Session   string     `json:"sid,omitempty"`
+	Scope     string     `json:"scope,omitempty"`
+	Method    string     `json:"method,omitempty"`
+	Conn      string     `json:"cid,omitempty"`
+}
+
+type subjectID struct {
+	Format  string `json:"format"`
+	Issuer  string `json:"iss"`
+	Subject string `json:"sub"`
+}
+
 // Token signs who id is, for 60 s and never beyond the end of id. Claims: iss,
 // aud, iat, exp, sub, sub_id (the user's issuer and subject, RFC 9493, section
 // 3.2.5), sid, scope, method, and cid, the connection's id; those that are
@@ -47,16 +67,12 @@ func (i *Identity) Token(id auth.Identity, conn string) (string, error) {
 	if !id.Expires.IsZero() && id.Expires.Before(end) {
 		end = id.Expires
 	}
-	c := map[string]any{"iss": i.issuer, "aud": i.audience, "iat": now.Unix(), "exp": end.Unix()}
-	for name, value := range map[string]string{
-		"sub": id.Subject, "sid": id.Session, "scope": strings.Join(id.Scopes, " "), "method": id.Method, "cid": conn,
-	} {
-		if value != "" {
-			c[name] = value
-		}
+	c := tokenClaims{
+		Issuer: i.issuer, Audience: i.audience, IssuedAt: now.Unix(), Expires: end.Unix(), Subject: id.Subject, Session: id.Session,
+		Scope: strings.Join(id.Scopes, " "), Method: id.Method, Conn: conn,
 	}
 	if id.Subject != "" {
-		c["sub_id"] = map[string]string{"format": "iss_sub", "iss": id.Issuer, "sub": id.Subject}
+		c.SubjectID = &subjectID{"iss_sub", id.Issuer, id.Subject}
 	}
 	return i.signer.Sign(IdentityType, c)
 }
