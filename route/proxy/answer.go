@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/internal/ws"
@@ -24,7 +25,7 @@ func readAnswer(r io.Reader) (response *http.Response, early []byte, err error) 
 			return nil, nil, err
 		}
 		left -= end
-		response, err = http.ReadResponse(bufio.NewReader(bytes.NewReader(h.buf[:end])), &http.Request{Method: http.MethodGet})
+		response, err = http.ReadResponse(bufio.NewReaderSize(bytes.NewReader(h.buf[:end]), end), &http.Request{Method: http.MethodGet})
 		if err != nil {
 			return nil, nil, deny.Because(deny.BackendProtocol, fmt.Errorf("read the answer: %w", err))
 		}
@@ -58,9 +59,9 @@ func (h *responseHead) read(r io.Reader, most int) (end int, err error) {
 		case end > 0:
 			return end, nil
 		}
-		var chunk [4 << 10]byte
-		n, err := r.Read(chunk[:])
-		h.buf = append(h.buf, chunk[:n]...)
+		h.buf = slices.Grow(h.buf, 512) // more than most answers have
+		n, err := r.Read(h.buf[len(h.buf):cap(h.buf)])
+		h.buf = h.buf[:len(h.buf)+n]
 		if n == 0 && err != nil {
 			if len(h.buf) > 0 && !timedOut(err) {
 				return 0, deny.Because(deny.BackendProtocol, fmt.Errorf("the answer ends in its head: %w", err))
