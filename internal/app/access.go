@@ -111,7 +111,9 @@ func (a *access) observe(e sallyport.Event) {
 	case sallyport.Renewed:
 		msg = "renewed"
 	}
-	a.log.LogAttrs(context.Background(), level, msg, attributes(e)...)
+	if ctx := context.Background(); a.log.Enabled(ctx, level) {
+		a.log.LogAttrs(ctx, level, msg, attributes(e)...)
+	}
 }
 
 // refusalLevel is higher when the fault is on this side.
