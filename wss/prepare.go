@@ -69,12 +69,23 @@ func (l *Listener) handshake(c *Conn, end time.Time) error {
 		return os.ErrDeadlineExceeded
 	}
 	defer l.shaking.leave(&b.shaking)
+	growStack(0)
 	t := tls.Server(c.sock, l.o.TLS)
 	if err := t.Handshake(); err != nil {
 		return err
 	}
 	c.raw, c.secure = t, true
 	return nil
+}
+
+// growStack gives its goroutine the stack that a TLS handshake needs, 16 KiB, in
+// one step. By itself it grows in several, and in the middle of the handshake, when
+// there is more to move. i is 0.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [12 << 10]byte
+	return room[i]
 }
 
 // noTLS ends a connection on which TLS failed; crypto/tls has sent its alert.
