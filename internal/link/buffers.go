@@ -39,9 +39,9 @@ func lend(n int) []byte {
 	return make([]byte, 0, n)
 }
 
-// grow returns b with room for n bytes more. If b is shared, it is left alone.
-func grow(b []byte, n int, shared bool) []byte {
-	if !shared && len(b)+n <= cap(b) {
+// grow returns b with room for n bytes more.
+func grow(b []byte, n int) []byte {
+	if len(b)+n <= cap(b) {
 		return b
 	}
 	room := len(b) + n
@@ -49,9 +49,7 @@ func grow(b []byte, n int, shared bool) []byte {
 		room = min(2*room, smallest)
 	}
 	bigger := append(lend(room), b...)
-	if !shared {
-		giveBack(b)
-	}
+	giveBack(b)
 	return bigger
 }
 

@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 const (
 	frameSize   = 16 << 10  // payload of the largest frame sent: a stop waits for no more
 	segmentSize = 32 << 10  // handed to the socket in one write: whole frames
+	maxShared   = 64        // segments: what many links share is copied behind so many
 	highWater   = 64 << 10  // Above: the source should pause
 	maxQueue    = 256 << 10 // nothing more is accepted until it falls below
 	maxBetween  = 4 << 10   // of frames that wait for the end of a message
@@ -26,7 +28,8 @@ var (
 	ErrClosed = errors.New("the connection has ended")
 )
 
-// segment is what the socket gets in one write: whole frames.
+// segment is whole frames. The socket gets as many segments in one write as
+// segmentSize holds.
 type segment struct {
 	bytes  []byte // lent, unless shared
 	shared bool   // with other links: not to be changed
@@ -128,17 +131,20 @@ func (o *outbox) accept(size int, first bool) error {
 
 // segment returns the segment that has room for a frame of n bytes.
 func (o *outbox) segment(n int) *segment {
-	if last := len(o.queue) - 1; last >= 0 && len(o.queue[last].bytes)+n <= segmentSize {
+	if last := len(o.queue) - 1; last >= 0 && !o.queue[last].shared && len(o.queue[last].bytes)+n <= segmentSize {
 		seg := &o.queue[last]
-		seg.bytes, seg.shared = grow(seg.bytes, n, seg.shared), false
+		seg.bytes = grow(seg.bytes, n)
 		return seg
 	}
 	return o.push(segment{bytes: lend(n), open: o.open})
 }
 
 func (o *outbox) push(seg segment) *segment {
-	if len(o.queue) == 0 {
+	switch len(o.queue) {
+	case 0:
 		o.queue = o.one[:0]
+	case cap(o.queue):
+		o.queue = slices.Grow(o.queue, maxShared/4)
 	}
 	o.queue = append(o.queue, seg)
 	return &o.queue[len(o.queue)-1]
@@ -152,6 +158,27 @@ func (o *outbox) pop() segment {
 		o.queue = nil
 	}
 	return seg
+}
+
+// join takes the first segment, and those behind it that leave in the same write.
+func (o *outbox) join() segment {
+	seg, size, n := o.pop(), 0, 0
+	for size = len(seg.bytes); n < len(o.queue) && size+len(o.queue[n].bytes) <= segmentSize; n++ {
+		size += len(o.queue[n].bytes)
+	}
+	if n == 0 {
+		return seg
+	}
+	joined := segment{bytes: append(lend(size), seg.bytes...), ends: seg.ends}
+	seg.giveBack()
+	for range n {
+		seg = o.pop()
+		joined.bytes = append(joined.bytes, seg.bytes...)
+		joined.ends += seg.ends
+		joined.open = seg.open
+		seg.giveBack()
+	}
+	return joined
 }
 
 func (s *segment) giveBack() {
@@ -347,7 +374,7 @@ func (o *outbox) next() (w written, ok bool) {
 		}
 	}
 	if len(o.queue) > 0 {
-		seg := o.pop()
+		seg := o.join()
 		w.counted, w.ends, o.cutOff = len(seg.bytes), seg.ends, seg.open
 		switch {
 		case seals:

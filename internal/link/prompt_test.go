@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 type prompting struct {
 	net.Conn
 	written bytes.Buffer
+	sizes   []int // of writes
 	soon    int
 	until   time.Time // of reading
 }
@@ -28,10 +30,13 @@ func (p *prompting) Socket() net.Conn                              { return p }
 func (p *prompting) SetReadDeadline(t time.Time) error             { p.until = t; return nil }
 func (p *prompting) Start([]byte)                                  {}
 func (p *prompting) Resume()                                       {}
-func (p *prompting) Write(b []byte) (int, error)                   { return p.written.Write(b) }
-func (p *prompting) Full() bool                                    { return false }
-func (p *prompting) Sent() error                                   { return nil }
-func (p *prompting) Soon()                                         { p.soon++ }
+func (p *prompting) Write(b []byte) (int, error) {
+	p.sizes = append(p.sizes, len(b))
+	return p.written.Write(b)
+}
+func (p *prompting) Full() bool  { return false }
+func (p *prompting) Sent() error { return nil }
+func (p *prompting) Soon()       { p.soon++ }
 
 // replier answers each message, or does as it is told.
 type replier struct {
@@ -128,5 +133,62 @@ func TestSharedMessagesKeepOutOfOthers_SR84(t *testing.T) {
 	want = ws.AppendFrame(want, ws.Server, true, ws.Text, all)
 	if !bytes.Equal(e.written.Bytes(), want) {
 		t.Errorf("got %q, want %q", e.written.Bytes(), want)
+	}
+}
+
+func TestSharedMessagesLeaveTogetherInOrder_SR74(t *testing.T) {
+	l, _, e := prompted(t, nil)
+	l.Hold()
+	var want []byte
+	for i := range 300 { // own messages between those of others, and more of these than are kept as they are
+		payload := bytes.Repeat([]byte{byte('a' + i%26)}, 10+i%50)
+		frame := ws.AppendFrame(nil, ws.Server, true, ws.Text, payload)
+		want = append(want, frame...)
+		if i%100 == 7 {
+			l.Send(ws.Text, payload)
+		} else if err := l.SendShared(frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(e.sizes); n != 0 {
+		t.Fatalf("%d writes while they are held", n)
+	}
+	l.Flush()
+	if !bytes.Equal(e.written.Bytes(), want) {
+		t.Error("what was sent is not what was queued")
+	}
+	if len(e.sizes) != 1 {
+		t.Errorf("%d bytes left in %d writes, %v", len(want), len(e.sizes), e.sizes)
+	}
+	if n := l.Delivered(); n != 300 {
+		t.Errorf("%d messages of 300 counted as sent", n)
+	}
+}
+
+func TestAWriteHasABound_SR43(t *testing.T) {
+	l, _, e := prompted(t, nil)
+	l.Hold()
+	frame := link.Frame(ws.Binary, nil, make([]byte, 15<<10))
+	for range 4 {
+		l.SendShared(frame)
+	}
+	l.Flush()
+	if want := []int{2 * len(frame), 2 * len(frame)}; !slices.Equal(e.sizes, want) {
+		t.Errorf("writes of %v bytes, want %v: a stop waits for no more than 32 KiB", e.sizes, want)
+	}
+}
+
+func TestAMessageCutOffBehindOthersIsKnown_SR84(t *testing.T) {
+	l, _, e := prompted(t, nil)
+	l.Hold()
+	l.SendShared(link.Frame(ws.Text, nil, []byte("all")))
+	l.SendPart(ws.Text, true, false, []byte("begun"))
+	l.Flush()
+	sent := e.written.Len()
+	l.Announce(ws.AppendFrame(nil, ws.Server, true, ws.Text, []byte("why")))
+	l.Close(4900, "")
+	l.Flush()
+	if got, want := e.written.Bytes()[sent:], ws.AppendClose(nil, ws.Server, 4900, ""); !bytes.Equal(got, want) {
+		t.Errorf("after a part of a message came %q, want %q alone", got, want)
 	}
 }

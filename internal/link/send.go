@@ -162,7 +162,7 @@ func (l *Link) SendShared(frame []byte) error {
 			return ErrFull
 		}
 		o.insert(frame)
-	case len(o.queue) == 0:
+	case len(o.queue) < maxShared:
 		o.push(segment{bytes: frame, shared: true, ends: 1})
 		o.queued += len(frame)
 	default:
