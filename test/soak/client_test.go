@@ -2,7 +2,6 @@ package soak
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport"
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/test/soak/wire"
 )
 
 // patience bounds every wait of a client: a machine may be loaded.
@@ -24,7 +24,7 @@ type client struct {
 	name string // unique: the subject
 	tcp  *net.TCPConn
 	tls  *tls.Conn
-	wire
+	wire.Conn
 	ended chan sallyport.Event // its end, as the door sees it
 }
 
@@ -41,7 +41,7 @@ func (s *site) dial() (*client, error) {
 	c.tcp = socket.(*net.TCPConn)
 	c.tcp.SetDeadline(time.Now().Add(patience))
 	c.tls = tls.Client(c.tcp, s.tlsConfig())
-	c.in, c.out = bufio.NewReader(c.tls), c.tls
+	c.In, c.Out = bufio.NewReader(c.tls), c.tls
 	return c, nil
 }
 
@@ -78,20 +78,7 @@ func (c *client) shake(a ask) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.out.Write(request); err != nil {
-		return nil, fmt.Errorf("send the handshake: %w", err)
-	}
-	response, err := http.ReadResponse(c.in, nil)
-	if err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
-	}
-	if response.StatusCode == http.StatusSwitchingProtocols {
-		c.parser = ws.Parser{Role: ws.Client, MaxMessage: 1 << 30, MaxFragments: -1}
-		if _, err := ws.CheckResponse(response, key, a.protocols); err != nil {
-			return nil, err
-		}
-	}
-	return response, nil
+	return c.Shake(request, key, a.protocols)
 }
 
 // enter opens a connection, exchanges a message, and waits from then on for the
@@ -110,14 +97,14 @@ func (c *client) enter(a ask) error {
 	if err := c.say("hello"); err != nil {
 		return err
 	}
-	if _, data, err := c.message(); err != nil || string(data) != "hello" {
+	if _, data, err := c.Message(); err != nil || string(data) != "hello" {
 		return fmt.Errorf("wanted an echo, got %q, %w", data, err)
 	}
 	return nil
 }
 
 func (c *client) say(s string) error {
-	_, err := c.out.Write(ws.AppendFrame(nil, ws.Client, true, ws.Text, []byte(s)))
+	_, err := c.Out.Write(ws.AppendFrame(nil, ws.Client, true, ws.Text, []byte(s)))
 	return err
 }
 
@@ -137,65 +124,19 @@ func (c *client) wantEnd(want deny.Reason) error {
 // wantClose reads up to a close frame of a reason, then to the end of the socket.
 func (c *client) wantClose(code uint16, reason string) error {
 	for {
-		_, _, err := c.message()
+		_, _, err := c.Message()
 		if err == nil {
 			continue
 		}
-		got, ok := err.(*closed)
-		if !ok || got.code != code || got.reason != reason {
+		got, ok := err.(*wire.Closed)
+		if !ok || got.Code != code || got.Reason != reason {
 			return fmt.Errorf("got %w, want close %d %q", err, code, reason)
 		}
-		c.out.Write(ws.AppendClose(nil, ws.Client, code, ""))
-		_, err = io.Copy(io.Discard, c.in)
+		c.Out.Write(ws.AppendClose(nil, ws.Client, code, ""))
+		_, err = io.Copy(io.Discard, c.In)
 		return err
 	}
 }
 
 // wantDenied is wantClose for an ending of the door's own.
 func (c *client) wantDenied(r deny.Reason) error { return c.wantClose(r.Close(), r.CloseReason()) }
-
-// wire is one end of a WebSocket.
-type wire struct {
-	in     *bufio.Reader
-	out    io.Writer
-	parser ws.Parser
-	unread []byte
-	buf    []byte
-}
-
-type closed struct {
-	code   uint16
-	reason string
-}
-
-func (c *closed) Error() string { return fmt.Sprintf("close %d %q", c.code, c.reason) }
-
-// message is the next whole message; pings are answered, a close frame is a
-// *closed.
-func (w *wire) message() (op ws.Opcode, data []byte, err error) {
-	for {
-		ev, n, err := w.parser.Next(w.unread)
-		w.unread = w.unread[n:]
-		switch {
-		case err != nil:
-			return 0, nil, err
-		case ev.Kind == ws.PingEvent:
-			w.out.Write(ws.AppendFrame(nil, w.parser.Role, true, ws.Pong, ev.Data))
-		case ev.Kind == ws.CloseEvent:
-			return 0, nil, &closed{ev.Code, string(ev.Data)}
-		case ev.Kind == ws.Data:
-			if data = append(data, ev.Data...); ev.Last {
-				return ev.Op, bytes.Clone(data), nil
-			}
-		case ev.Kind == ws.None && len(w.unread) == 0:
-			if w.buf == nil {
-				w.buf = make([]byte, 4<<10)
-			}
-			n, err := w.in.Read(w.buf)
-			if n == 0 && err != nil {
-				return 0, nil, err
-			}
-			w.unread = w.buf[:n]
-		}
-	}
-}

@@ -13,6 +13,7 @@ import (
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/guard"
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/test/soak/wire"
 )
 
 // scenario is what one client does. An error says that the door did not do what
@@ -28,7 +29,7 @@ var admitted = []scenario{
 		if err := c.enter(ask{}); err != nil {
 			return err
 		}
-		if _, err := c.out.Write(ws.AppendClose(nil, ws.Client, 1000, "bye")); err != nil {
+		if _, err := c.Out.Write(ws.AppendClose(nil, ws.Client, 1000, "bye")); err != nil {
 			return err
 		}
 		return errors.Join(c.wantClose(1000, ""), c.wantEnd(deny.PeerClosed))
@@ -46,7 +47,7 @@ var admitted = []scenario{
 			return err
 		}
 		frame := ws.AppendFrame(nil, ws.Client, true, ws.Binary, make([]byte, 32<<10))
-		if _, err := c.out.Write(frame[:20<<10]); err != nil {
+		if _, err := c.Out.Write(frame[:20<<10]); err != nil {
 			return err
 		}
 		c.tls.Close()
@@ -60,7 +61,7 @@ var admitted = []scenario{
 	}},
 	{"the credential expires", func(c *client) error {
 		err := c.enter(ask{bearer: c.name + ";3s"})
-		if early, ok := errors.AsType[*closed](err); ok && early.reason == deny.AuthExpired.CloseReason() {
+		if early, ok := errors.AsType[*wire.Closed](err); ok && early.Reason == deny.AuthExpired.CloseReason() {
 			return nil // on a busy machine, before the echo
 		}
 		if err != nil {
@@ -82,7 +83,7 @@ var admitted = []scenario{
 			return err
 		}
 		header := []byte{0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 1, 1, 2, 3, 4} // 64 KiB and a byte
-		if _, err := c.out.Write(header); err != nil {
+		if _, err := c.Out.Write(header); err != nil {
 			return err
 		}
 		return errors.Join(c.wantDenied(deny.GuardTooBig), c.wantEnd(deny.GuardTooBig))
@@ -92,7 +93,7 @@ var admitted = []scenario{
 		if err := c.enter(ask{path: "/slow"}); err != nil {
 			return err
 		}
-		if err := c.say(askFlood); err != nil {
+		if err := c.say(wire.AskFlood); err != nil {
 			return err
 		}
 		return c.wantEnd(deny.GuardSlow)
@@ -101,7 +102,7 @@ var admitted = []scenario{
 		if err := c.enter(ask{}); err != nil {
 			return err
 		}
-		if err := c.say(askDie); err != nil {
+		if err := c.say(wire.AskDie); err != nil {
 			return err
 		}
 		return errors.Join(c.wantDenied(deny.BackendLost), c.wantEnd(deny.BackendLost))
@@ -114,7 +115,7 @@ var admitted = []scenario{
 		if err != nil {
 			return err
 		}
-		if err := c.say(askLeave); err != nil {
+		if err := c.say(wire.AskLeave); err != nil {
 			return err
 		}
 		return errors.Join(c.wantClose(1000, "bye"), c.wantEnd(deny.BackendClosed))
@@ -147,7 +148,7 @@ var refused = []scenario{
 		if err != nil {
 			return err
 		}
-		if _, err = c.out.Write(request); err != nil {
+		if _, err = c.Out.Write(request); err != nil {
 			return err
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -226,13 +227,13 @@ func status(want int, a ask) func(*client) error {
 // the client leaves.
 func raw(send, want string) func(*client) error {
 	return func(c *client) error {
-		if _, err := io.WriteString(c.out, send); err != nil {
+		if _, err := io.WriteString(c.Out, send); err != nil {
 			return err
 		}
 		if want == "" {
 			return c.tls.Close()
 		}
-		return wantBytes(c.in, want)
+		return wantBytes(c.In, want)
 	}
 }
 

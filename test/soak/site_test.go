@@ -1,11 +1,9 @@
 package soak
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"log"
 	"net"
@@ -22,9 +20,9 @@ import (
 	"github.com/sallyport/sallyport/auth/ticket"
 	"github.com/sallyport/sallyport/deny"
 	"github.com/sallyport/sallyport/guard"
-	"github.com/sallyport/sallyport/internal/ws"
 	"github.com/sallyport/sallyport/origin"
 	"github.com/sallyport/sallyport/route/proxy"
+	"github.com/sallyport/sallyport/test/soak/wire"
 	"github.com/sallyport/sallyport/wss"
 )
 
@@ -87,7 +85,7 @@ func newSite(t *testing.T, engine sallyport.Engine) *site {
 
 	good, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
-	serving.Go(func() { accept(good, &serving, backend) })
+	serving.Go(func() { accept(good, &serving, wire.Backend) })
 	mute, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
 	serving.Go(func() { accept(mute, &serving, func(c *net.TCPConn) { io.Copy(io.Discard, c) }) })
@@ -169,58 +167,6 @@ func accept(l net.Listener, serving *sync.WaitGroup, serve func(*net.TCPConn)) {
 			defer c.Close()
 			serve(c.(*net.TCPConn))
 		})
-	}
-}
-
-// What a client says to the backend instead of something to be echoed.
-const (
-	askDie   = "die"   // reset the socket
-	askLeave = "leave" // close with 1000
-	askFlood = "flood" // send until it fails
-)
-
-// backend echoes messages.
-func backend(c *net.TCPConn) {
-	in := bufio.NewReader(c)
-	r, err := http.ReadRequest(in)
-	if err != nil {
-		return
-	}
-	offer, err := ws.CheckUpgrade(r)
-	if err != nil {
-		return
-	}
-	if _, err := c.Write(ws.AppendResponse(nil, offer, "", nil)); err != nil {
-		return
-	}
-	w := wire{in: in, out: c, parser: ws.Parser{Role: ws.Server, MaxMessage: 1 << 20}}
-	for {
-		op, data, err := w.message()
-		if closed, ok := errors.AsType[*closed](err); ok {
-			c.Write(ws.AppendClose(nil, ws.Server, closed.code, ""))
-			return
-		}
-		if err != nil {
-			return
-		}
-		switch string(data) {
-		case askDie:
-			c.SetLinger(0)
-			return
-		case askLeave:
-			c.Write(ws.AppendClose(nil, ws.Server, 1000, "bye"))
-			io.Copy(io.Discard, in)
-			return
-		case askFlood:
-			flood := ws.AppendFrame(nil, ws.Server, true, ws.Binary, make([]byte, 64<<10))
-			for err == nil {
-				_, err = c.Write(flood)
-			}
-			return
-		}
-		if _, err := c.Write(ws.AppendFrame(nil, ws.Server, true, op, data)); err != nil {
-			return
-		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/test/soak/wire"
 )
 
 // patience bounds every wait of a client: the machine may be loaded.
@@ -33,7 +34,7 @@ type visit struct {
 	tcp  *net.TCPConn
 	fit  *fitful
 	tls  *tls.Conn
-	wire
+	wire.Conn
 }
 
 // newVisit connects from an address that no other client uses. Half of them
@@ -55,7 +56,7 @@ func newVisit(ctx context.Context, s *site, d *door) (*visit, error) {
 		config.ClientSessionCache = d.sessions
 	}
 	v.tls = tls.Client(v.fit, config)
-	v.in, v.out = bufio.NewReaderSize(v.tls, 4<<10), v.tls
+	v.In, v.Out = bufio.NewReaderSize(v.tls, 4<<10), v.tls
 	return v, nil
 }
 
@@ -119,20 +120,7 @@ func (v *visit) shake(a ask) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := v.out.Write(request); err != nil {
-		return nil, fmt.Errorf("send the handshake: %w", err)
-	}
-	response, err := http.ReadResponse(v.in, nil)
-	if err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
-	}
-	if response.StatusCode == http.StatusSwitchingProtocols {
-		v.parser = ws.Parser{Role: ws.Client, MaxMessage: 1 << 30, MaxFragments: -1}
-		if _, err := ws.CheckResponse(response, key, nil); err != nil {
-			return nil, err
-		}
-	}
-	return response, nil
+	return v.Shake(request, key, nil)
 }
 
 // enter opens a connection and exchanges a message, except with the deaf.
@@ -152,7 +140,7 @@ func (v *visit) enter(a ask) error {
 }
 
 func (v *visit) say(data []byte) error {
-	_, err := v.out.Write(ws.AppendFrame(nil, ws.Client, true, ws.Binary, data))
+	_, err := v.Out.Write(ws.AppendFrame(nil, ws.Client, true, ws.Binary, data))
 	return err
 }
 
@@ -164,7 +152,7 @@ func (v *visit) echo(data []byte) error {
 }
 
 func (v *visit) hear(want []byte) error {
-	_, got, err := v.message()
+	_, got, err := v.Message()
 	if err != nil {
 		return fmt.Errorf("wanted an echo: %w", err)
 	}
@@ -178,7 +166,7 @@ func (v *visit) hear(want []byte) error {
 func (v *visit) linger(d time.Duration) error {
 	for end := time.Now().Add(d); time.Now().Before(end) && v.ctx.Err() == nil; {
 		v.tcp.SetReadDeadline(time.Now().Add(min(time.Second, time.Until(end))))
-		_, _, err := v.message()
+		_, _, err := v.Message()
 		if late, ok := errors.AsType[net.Error](err); err != nil && (!ok || !late.Timeout()) {
 			return err
 		}
@@ -189,7 +177,7 @@ func (v *visit) linger(d time.Duration) error {
 
 // bye closes politely.
 func (v *visit) bye() error {
-	if _, err := v.out.Write(ws.AppendClose(nil, ws.Client, 1000, "bye")); err != nil {
+	if _, err := v.Out.Write(ws.AppendClose(nil, ws.Client, 1000, "bye")); err != nil {
 		return err
 	}
 	return v.wantClose(1000)
@@ -198,23 +186,23 @@ func (v *visit) bye() error {
 // wantClose reads up to a close frame, then to the end of the socket.
 func (v *visit) wantClose(codes ...uint16) error {
 	for {
-		_, _, err := v.message()
+		_, _, err := v.Message()
 		if err == nil {
 			continue
 		}
-		got, ok := errors.AsType[*closed](err)
-		if !ok || !slices.Contains(codes, got.code) {
+		got, ok := errors.AsType[*wire.Closed](err)
+		if !ok || !slices.Contains(codes, got.Code) {
 			return fmt.Errorf("got %w, want close %d", err, codes)
 		}
-		v.out.Write(ws.AppendClose(nil, ws.Client, got.code, ""))
-		_, err = io.Copy(io.Discard, v.in)
+		v.Out.Write(ws.AppendClose(nil, ws.Client, got.Code, ""))
+		_, err = io.Copy(io.Discard, v.In)
 		return err
 	}
 }
 
 // wantEnd reads to the end, whatever it is, which must come within patience.
 func (v *visit) wantEnd() error {
-	_, err := io.Copy(io.Discard, v.in)
+	_, err := io.Copy(io.Discard, v.In)
 	if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
 		return errors.New("the door does not end the connection")
 	}
@@ -229,52 +217,4 @@ func (v *visit) reset() error {
 
 func size() int {
 	return []int{1, 64, 125, 126, 1 << 10, 4 << 10, 16 << 10, 65535}[rand.IntN(8)]
-}
-
-// wire is one end of a WebSocket.
-type wire struct {
-	in     *bufio.Reader
-	out    io.Writer
-	parser ws.Parser
-	unread []byte
-	data   []byte // of the message that is under way
-	buf    []byte
-}
-
-type closed struct {
-	code   uint16
-	reason string
-}
-
-func (c *closed) Error() string { return fmt.Sprintf("close %d %q", c.code, c.reason) }
-
-// message is the next whole message; pings are answered, a close frame is a
-// *closed. After a deadline it goes on where it was.
-func (w *wire) message() (op ws.Opcode, data []byte, err error) {
-	for {
-		ev, n, err := w.parser.Next(w.unread)
-		w.unread = w.unread[n:]
-		switch {
-		case err != nil:
-			return 0, nil, err
-		case ev.Kind == ws.PingEvent:
-			w.out.Write(ws.AppendFrame(nil, w.parser.Role, true, ws.Pong, ev.Data))
-		case ev.Kind == ws.CloseEvent:
-			return 0, nil, &closed{ev.Code, string(ev.Data)}
-		case ev.Kind == ws.Data:
-			if w.data = append(w.data, ev.Data...); ev.Last {
-				data, w.data = w.data, nil
-				return ev.Op, data, nil
-			}
-		case ev.Kind == ws.None && len(w.unread) == 0:
-			if w.buf == nil {
-				w.buf = make([]byte, 4<<10)
-			}
-			n, err := w.in.Read(w.buf)
-			if n == 0 && err != nil {
-				return 0, nil, err
-			}
-			w.unread = w.buf[:n]
-		}
-	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/sallyport/sallyport/internal/app"
 	"github.com/sallyport/sallyport/internal/app/metrics"
 	"github.com/sallyport/sallyport/origin"
+	"github.com/sallyport/sallyport/test/soak/wire"
 	"github.com/sallyport/sallyport/wss"
 )
 
@@ -137,19 +138,19 @@ func echo(c *sallyport.Conn, m sallyport.Message) {
 	}
 }
 
-// handle is what backend does, as a handler.
+// handle is what wire.Backend does, as a handler; it dies by a panic.
 func handle(ctx context.Context, c *sallyport.Conn) error {
 	for m, err := range c.Messages(ctx) {
 		if err != nil {
 			return err
 		}
 		switch string(m.Data) {
-		case askLeave:
+		case wire.AskLeave:
 			return nil
-		case askDie:
+		case wire.AskDie:
 			panic("as the client wanted")
-		case askFlood:
-			flood := sallyport.Message{Kind: sallyport.Binary, Data: make([]byte, floodSize)}
+		case wire.AskFlood:
+			flood := sallyport.Message{Kind: sallyport.Binary, Data: make([]byte, wire.FloodSize)}
 			for err == nil {
 				err = c.Send(ctx, flood)
 			}

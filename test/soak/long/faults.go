@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/ws"
+	"github.com/sallyport/sallyport/test/soak/wire"
 )
 
 // scenario is what one client does. An error says that the door did not do what
@@ -85,7 +86,7 @@ var scenarios = []scenario{
 	{"closes its half of TLS", 3, both, at("/ws", func(v *visit) error { return errors.Join(v.tls.CloseWrite(), v.wantEnd()) })},
 	{"leaves in the middle of a message", 3, both, at("/ws", func(v *visit) error {
 		frame := ws.AppendFrame(nil, ws.Client, true, ws.Binary, make([]byte, 32<<10))
-		if _, err := v.out.Write(frame[:20<<10]); err != nil {
+		if _, err := v.Out.Write(frame[:20<<10]); err != nil {
 			return err
 		}
 		return v.tls.Close()
@@ -108,7 +109,7 @@ var scenarios = []scenario{
 	{"sends frames that are none", 4, both, at("/ws", garbage)},
 	{"announces too much", 3, both, at("/ws", func(v *visit) error {
 		header := []byte{0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 1, 1, 2, 3, 4} // 64 KiB and a byte
-		if _, err := v.out.Write(header); err != nil {
+		if _, err := v.Out.Write(header); err != nil {
 			return err
 		}
 		return v.wantClose(1009)
@@ -124,7 +125,7 @@ var scenarios = []scenario{
 		v.tcp.SetReadBuffer(8 << 10) // some 70 KB/s: for longer than the door waits for one who takes nothing
 		return flood(v, func() error {
 			for range 120 {
-				if _, err := io.CopyN(io.Discard, v.in, 8<<10); err != nil {
+				if _, err := io.CopyN(io.Discard, v.In, 8<<10); err != nil {
 					return fmt.Errorf("read slowly: %w", err)
 				}
 				time.Sleep(20 * time.Millisecond)
@@ -138,7 +139,7 @@ var scenarios = []scenario{
 	})},
 	{"has a credential of 3 s", 3, both, func(v *visit) error {
 		err := v.enter(ask{life: 3 * time.Second})
-		if c, ok := errors.AsType[*closed](err); ok && c.code == 4001 {
+		if c, ok := errors.AsType[*wire.Closed](err); ok && c.Code == 4001 {
 			return nil // on a busy machine, before the echo
 		}
 		if err != nil {
@@ -162,15 +163,15 @@ var scenarios = []scenario{
 		}
 		if err := v.linger(20 * time.Second); err == nil {
 			return v.reset() // no reload meanwhile
-		} else if c, ok := errors.AsType[*closed](err); !ok || c.code != 4001 {
+		} else if c, ok := errors.AsType[*wire.Closed](err); !ok || c.Code != 4001 {
 			return fmt.Errorf("got %w, want close 4001", err)
 		}
 		return nil
 	}},
-	{"has a backend that dies", 2, relayed, at("/ws", func(v *visit) error { return errors.Join(v.say([]byte(askDie)), v.wantClose(4220)) })},
-	{"has a backend that leaves", 2, relayed, at("/ws", func(v *visit) error { return errors.Join(v.say([]byte(askLeave)), v.wantClose(1000)) })},
-	{"has a handler that panics", 2, handled, at("/handler", func(v *visit) error { return errors.Join(v.say([]byte(askDie)), v.wantClose(1011)) })},
-	{"has a handler that leaves", 2, handled, at("/handler", func(v *visit) error { return errors.Join(v.say([]byte(askLeave)), v.wantClose(1000)) })},
+	{"has a backend that dies", 2, relayed, at("/ws", func(v *visit) error { return errors.Join(v.say([]byte(wire.AskDie)), v.wantClose(4220)) })},
+	{"has a backend that leaves", 2, relayed, at("/ws", func(v *visit) error { return errors.Join(v.say([]byte(wire.AskLeave)), v.wantClose(1000)) })},
+	{"has a handler that panics", 2, handled, at("/handler", func(v *visit) error { return errors.Join(v.say([]byte(wire.AskDie)), v.wantClose(1011)) })},
+	{"has a handler that leaves", 2, handled, at("/handler", func(v *visit) error { return errors.Join(v.say([]byte(wire.AskLeave)), v.wantClose(1000)) })},
 	{"has a handler that holds up its loop", 2, handled, at("/stuck", func(v *visit) error { return errors.Join(v.echo(make([]byte, 1000)), v.bye()) })},
 	{"has a handler that takes nothing", 2, handled, func(v *visit) error {
 		if err := v.enter(ask{path: "/deaf"}); err != nil {
@@ -219,7 +220,7 @@ func pipeline(v *visit) error {
 	for range 64 {
 		all = ws.AppendFrame(all, ws.Client, true, ws.Binary, message)
 	}
-	if _, err := v.out.Write(all); err != nil {
+	if _, err := v.Out.Write(all); err != nil {
 		return err
 	}
 	for range 64 {
@@ -237,7 +238,7 @@ func flood(v *visit, then func() error) error {
 		path = "/handler"
 	}
 	return at(path, func(v *visit) error {
-		if err := v.say([]byte(askFlood)); err != nil {
+		if err := v.say([]byte(wire.AskFlood)); err != nil {
 			return err
 		}
 		return then()
@@ -256,7 +257,7 @@ func garbage(v *visit) error {
 		{0x80, 0x81, 1, 2, 3, 4, 5},                                     // the rest of nothing
 		ws.AppendFrame(nil, ws.Client, true, ws.Text, []byte{'a', 255}), // no UTF-8
 	}
-	if _, err := v.out.Write(wrong[rand.IntN(len(wrong))]); err != nil {
+	if _, err := v.Out.Write(wrong[rand.IntN(len(wrong))]); err != nil {
 		return err
 	}
 	return v.wantClose(1002, 1007)
@@ -290,14 +291,14 @@ func (v *visit) status(a ask, want int) error {
 // raw sends bytes over TLS and wants the answer to begin so; if it is empty, the
 // client leaves.
 func (v *visit) raw(send, want string) error {
-	if _, err := io.WriteString(v.out, send); err != nil {
+	if _, err := io.WriteString(v.Out, send); err != nil {
 		return err
 	}
 	if want == "" {
 		return v.tls.Close()
 	}
 	got := make([]byte, len(want))
-	if _, err := io.ReadFull(v.in, got); err != nil || string(got) != want {
+	if _, err := io.ReadFull(v.In, got); err != nil || string(got) != want {
 		return fmt.Errorf("got %q, %w; want %q", got, err, want)
 	}
 	return v.wantEnd()

@@ -28,6 +28,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sallyport/sallyport/test/soak/wire"
 )
 
 type options struct {
@@ -120,4 +122,18 @@ func soak(o options) (err error) {
 		}
 	}
 	return play(ctx, o, s, doors)
+}
+
+// serveBackend accepts the connections of relaying doors until l is closed.
+func serveBackend(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() { // ends with the door's leg
+			defer c.Close()
+			wire.Backend(c.(*net.TCPConn))
+		}()
+	}
 }
