@@ -145,6 +145,7 @@ func (o *outbox) push(seg segment) *segment {
 		o.queue = o.one[:0]
 	case cap(o.queue):
 		o.queue = slices.Grow(o.queue, maxShared/4)
+		o.one[0] = segment{} // else an idle link would hold it
 	}
 	o.queue = append(o.queue, seg)
 	return &o.queue[len(o.queue)-1]

@@ -24,3 +24,21 @@ func TestAQueueOfSharedMessagesIsBounded_SR75(t *testing.T) {
 		t.Errorf("10,000 messages lie in %d segments", n)
 	}
 }
+
+// What was sent is not kept by a link that is idle afterwards.
+func TestAnIdleLinkHoldsNothing_SR75(t *testing.T) {
+	l := &Link{config: Config{Role: ws.Server}}
+	l.out.link = l
+	frame := Frame(ws.Text, nil, make([]byte, 16<<10))
+	for range 3 {
+		if err := l.SendShared(frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for len(l.out.queue) > 0 {
+		l.out.join()
+	}
+	if n := len(l.out.one[0].bytes); n != 0 {
+		t.Errorf("%d bytes are held of a queue that was sent", n)
+	}
+}
