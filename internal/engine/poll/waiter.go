@@ -55,6 +55,9 @@ func newWaiter() (*waiter, error) {
 	if err == nil {
 		w.raw, err = w.parked.SyscallConn()
 	}
+	if err == nil {
+		err = w.parked.SetReadDeadline(time.Time{}) // fails if Go could not poll it: nobody would be woken
+	}
 	if err != nil {
 		w.parked.Close()
 		w.free()
@@ -79,8 +82,8 @@ func (w *waiter) wait() ([]syscall.EpollEvent, error) {
 			return w.events[:n], nil
 		}
 		w.busy, w.short = false, 0
-		if err == syscall.ENOSYS {
-			w.short = -1 << 30 // Linux before 5.11
+		if err != nil {
+			w.short = -1 << 30 // Linux before 5.11, or a sandbox that knows no newer one
 		}
 		if err := w.watch(syscall.EPOLLIN); err != nil {
 			return nil, err
