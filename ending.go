@@ -32,7 +32,16 @@ func (c *Conn) relay(why deny.Reason, code uint16, reason string, cause error) {
 // is queued.
 func (c *Conn) stop(reason deny.Reason, err error) {
 	c.End(reason, err)
-	if l := c.live(); l != nil {
+	c.cut()
+}
+
+// cut hurries an ending that sends what is queued. A connection that is going live
+// gets its link first.
+func (c *Conn) cut() {
+	c.mu.Lock()
+	l := c.live()
+	c.mu.Unlock()
+	if l != nil {
 		l.Cut()
 	}
 }

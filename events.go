@@ -213,9 +213,7 @@ func (c *Conn) Tick() {
 		return
 	case due.End == deny.PeerClosed:
 		c.left(errors.New("the route did not end in time"))
-		if l != nil {
-			l.Cut() // what is queued had its time
-		}
+		c.cut() // what is queued had its time
 		return
 	case due.End != 0:
 		c.End(due.End, nil)

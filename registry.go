@@ -286,9 +286,7 @@ func (d *Door) Drain(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		for _, c := range d.all() {
-			if l := c.live(); l != nil {
-				l.Cut()
-			}
+			c.cut()
 		}
 		return context.Cause(ctx)
 	}
