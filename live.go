@@ -92,11 +92,10 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 		abandon(nil)
 		return
 	}
-	protocol, header := v.seals, http.Header{}
+	protocol := v.seals
 	var early []byte
 	if v.seals == "" {
 		protocol = selectProtocol(v.offer.Protocols, h.Protocol)
-		v.policy.headers.Apply(header)
 		socket, tooSoon, err := d.hijack(v.w)
 		if err != nil {
 			abandon(deny.Because(deny.Internal, err))
@@ -114,7 +113,7 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 	if end, why := c.life.End(); !time.Now().Before(end) { // the clock may not have come to it
 		c.End(why, nil)
 	}
-	if !d.revocations.Unless(holder(v.id), func() { c.goLive(v, protocol, header, sink) }) {
+	if !d.revocations.Unless(holder(v.id), func() { c.goLive(v, protocol, sink) }) {
 		c.end(ending{reason: deny.AuthRevoked, by: "door"})
 	}
 	l := c.live()
@@ -138,8 +137,15 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 	d.rejudge(c, v.policy)
 }
 
+// switching is the head of the 101, with the headers of the policy.
+func (v *visit) switching(protocol string) []byte {
+	head := ws.AppendResponse(make([]byte, 0, 1<<10), v.offer, protocol, nil)
+	head = v.policy.headers.Append(head[:len(head)-len("\r\n")])
+	return append(head, "\r\n"...)
+}
+
 // goLive makes c's link, unless c has ended.
-func (c *Conn) goLive(v *visit, protocol string, header http.Header, sink Sink) {
+func (c *Conn) goLive(v *visit, protocol string, sink Sink) {
 	g, d := v.gate, v.door
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,7 +161,7 @@ func (c *Conn) goLive(v *visit, protocol string, header http.Header, sink Sink) 
 		c.sealed = b.sealed
 		config.MaxMessage, config.Seal = seal.MaxRecord, c.sealed
 	} else {
-		first = ws.AppendResponse(make([]byte, 0, 1<<10), v.offer, protocol, header)
+		first = v.switching(protocol)
 	}
 	if speaks(protocol) {
 		c.control = &control{}

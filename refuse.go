@@ -134,11 +134,9 @@ func (v *visit) refuse(err error) {
 
 // farewell completes the upgrade and closes, in one write.
 func (v *visit) farewell(socket net.Conn, reason deny.Reason, err error) {
-	header := http.Header{}
-	v.policy.headers.Apply(header)
 	apps, _ := appProtocols(v.offer.Protocols) // an origin is refused before them
 	protocol := selectForRefusal(v.offer.Protocols, apps)
-	last := ws.AppendResponse(nil, v.offer, protocol, header)
+	last := v.switching(protocol)
 	if speaks(protocol) {
 		last = append(last, controlFrame(closing(reason, 0))...)
 	}

@@ -211,8 +211,6 @@ func (v *visit) agree(ctx context.Context) error {
 		return deny.Because(deny.Of(err), errors.New("too many seals being opened"))
 	}
 	defer opening.Release()
-	header := http.Header{}
-	v.policy.headers.Apply(header)
 	socket, early, err := d.hijack(v.w)
 	if err != nil {
 		return deny.Because(deny.Internal, err)
@@ -227,7 +225,7 @@ func (v *visit) agree(ctx context.Context) error {
 	}
 	socket.SetDeadline(deadline)
 	b := &breach{sealed: new(sealed), parser: ws.Parser{Role: ws.Server, MaxMessage: maxHello}}
-	if _, err := socket.Write(ws.AppendResponse(nil, v.offer, v.seals, header)); err != nil {
+	if _, err := socket.Write(v.switching(v.seals)); err != nil {
 		return deny.Because(deny.PeerLost, err)
 	}
 	v.breach = b

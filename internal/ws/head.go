@@ -168,6 +168,7 @@ func (s *HeadScanner) requestLine(b []byte, from, to int) *HeadError {
 	if why := badTarget(target); why != "" {
 		return malformed(why)
 	}
+	s.spans = make([]spans, 0, 16) // almost always enough
 	s.start = [3]span{spanOf(from, from+one), spanOf(from+one+1, from+two), spanOf(from+two+1, to)}
 	return nil
 }
