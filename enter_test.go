@@ -128,7 +128,7 @@ func TestAStopMeetsAGoodbyeOnTheWay_SR43(t *testing.T) {
 		case <-time.After(50 * time.Millisecond): // it waits for us
 		}
 	}
-	c.goLive(v, "", http.Header{}, sink)
+	c.goLive(v, "", sink)
 	<-closed
 	<-stopped
 	if left := time.Duration(socket.left.Load()); left <= 0 || left > link.Linger {
