@@ -20,6 +20,8 @@ import (
 
 func ours(s string) []byte { return ws.AppendFrame(nil, ws.Server, true, ws.Text, []byte("\x01"+s)) }
 
+var marks = &link.Marks{App: []byte{0}, Long: ours("long")}
+
 // marked is a server-role link with marks, whose budget must be whole in the end.
 func marked(t *testing.T, memory int64, f func(t *testing.T, l *link.Link, far net.Conn)) {
 	t.Helper()
@@ -29,7 +31,7 @@ func marked(t *testing.T, memory int64, f func(t *testing.T, l *link.Link, far n
 		budget := link.NewBudget(memory)
 		o.link = link.New(e, near, o, link.Config{
 			Role: ws.Server, MaxMessage: 1 << 20, WriteWait: 10 * time.Second, Budget: budget, Writers: writers,
-			Marks: &link.Marks{App: []byte{0}, Long: ours("long")},
+			Marks: marks,
 		}, ours("hello"))
 		o.link.Start(nil)
 		f(t, o.link, far)
@@ -148,12 +150,13 @@ func FuzzMarks_SR75(f *testing.F) {
 	f.Add([]byte("bbbiiiLLLLrrrreeeMMMaS"), uint32(1<<20))
 	f.Add([]byte("bLLLLLLLLLLLLiiiaC"), uint32(1<<20))
 	f.Add([]byte("MMMMiiirMMMMMb"), uint32(20<<10))
+	f.Add([]byte("ssmsslsblsseSsmlllrrllpmsC"), uint32(1<<20))
 	f.Fuzz(func(t *testing.T, script []byte, memory uint32) {
 		if len(script) > 60 {
 			return
 		}
 		marked(t, int64(memory%(1<<20)), func(t *testing.T, l *link.Link, far net.Conn) {
-			var sent []string // accepted whole messages, in order
+			var sent, behind []string // accepted whole messages, in order; those that wait for the end of another
 			var got bytes.Buffer
 			open, broken, size := false, false, 0
 			whole := func(n int) {
@@ -173,7 +176,19 @@ func FuzzMarks_SR75(f *testing.F) {
 					size = 0
 				}
 				if size, open = size+n, !last; last {
-					sent = append(sent, fmt.Sprintf("\x00%d", size))
+					sent = append(append(sent, fmt.Sprintf("\x00%d", size)), behind...)
+					behind = nil
+				}
+			}
+			small, large := link.Frame(ws.Binary, marks, make([]byte, 300)), link.Frame(ws.Binary, marks, make([]byte, 15<<10))
+			before := [][]byte{bytes.Clone(small), bytes.Clone(large)}
+			shared := func(frame []byte, n int) {
+				switch accepted := l.SendShared(frame) == nil; {
+				case !accepted:
+				case open || broken:
+					behind = append(behind, fmt.Sprintf("\x00%d", n))
+				default:
+					sent = append(sent, fmt.Sprintf("\x00%d", n))
 				}
 			}
 			for _, c := range script {
@@ -182,6 +197,10 @@ func FuzzMarks_SR75(f *testing.F) {
 					whole(0)
 				case 'M':
 					whole(70 << 10)
+				case 's':
+					shared(small, 300)
+				case 'l':
+					shared(large, 15<<10)
 				case 'b':
 					part(true, false, 0)
 				case 'L':
@@ -218,6 +237,9 @@ func FuzzMarks_SR75(f *testing.F) {
 			far.SetReadDeadline(time.Now().Add(time.Minute))
 			io.Copy(&got, far)
 			judge(t, got.Bytes(), sent, script)
+			if !bytes.Equal(small, before[0]) || !bytes.Equal(large, before[1]) {
+				t.Errorf("%q: a frame that others have too was changed", script)
+			}
 		})
 	})
 }
