@@ -155,7 +155,7 @@ func FuzzMarks_SR75(f *testing.F) {
 		if len(script) > 60 {
 			return
 		}
-		marked(t, int64(memory%(1<<20)), func(t *testing.T, l *link.Link, far net.Conn) {
+		marked(t, int64(memory%(1<<20+1)), func(t *testing.T, l *link.Link, far net.Conn) {
 			var sent, behind []string // accepted whole messages, in order; those that wait for the end of another
 			var got bytes.Buffer
 			open, broken, size := false, false, 0
