@@ -257,6 +257,7 @@ func TestBeatsWhileTheDoorDoesNotRead(t *testing.T) {
 	})
 	bubble(t, func(c *sallyport.Config) { c.Gates[0].Route = stuck }, func(t *testing.T, _ *sallyport.Door, s *sallyporttest.Server) {
 		c, _ := speak(t, s, withChannel("ada"))
+		synctest.Wait() // until it has paused
 		began := time.Now()
 		for range 5 {
 			c.say(`{"t":"probe"}`) // is not read
