@@ -96,18 +96,18 @@ type rulesLayer struct {
 }
 
 var rulesLayers = []rulesLayer{
-	{"deny internal/ws internal/cookie internal/engine internal/strictjson internal/edwards", "", ""},
+	{"deny internal/ws internal/cookie internal/engine internal/strictjson internal/edwards internal/ecsig", "", ""},
 	{"internal/engine/poll", "internal/engine", ""},
 	{"deny/gen", "", ""},
 	{"internal/ws/conform", "internal/ws", ""},
 	{"internal/link", "internal/engine internal/ws", ""},
 
 	{"auth", "deny", ""},
-	{"auth/...", "auth deny internal/cookie internal/strictjson internal/edwards", "github.com/go-jose/go-jose/v4"},
+	{"auth/...", "auth deny internal/cookie internal/strictjson internal/edwards internal/ecsig", "github.com/go-jose/go-jose/v4"},
 	{"origin", "deny", "golang.org/x/net"},
 	{"wss", "deny internal/ws internal/cookie", "golang.org/x/sys"},
 	{"headers guard", "deny internal/ws internal/cookie", ""},
-	{"seal", "deny internal/ws internal/edwards", ""},
+	{"seal", "deny internal/ws internal/edwards internal/ecsig", ""},
 
 	{".", "deny auth/... origin headers guard seal wss internal/ws internal/cookie internal/engine internal/engine/poll internal/link internal/strictjson", ""},
 	{"sallyporttest", "deny internal/ws", ""},

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/big"
 
+	"github.com/sallyport/sallyport/internal/ecsig"
 	"github.com/sallyport/sallyport/internal/edwards"
 )
 
@@ -130,25 +131,10 @@ func authData(th2 []byte, c Credential, device crypto.Signer) ([]byte, error) {
 		if err != nil {
 			return withProof(body, nil, err)
 		}
-		sig, err := fixed(der)
+		sig, err := ecsig.Fixed(der)
 		return withProof(body, sig, err)
 	}
 	return nil, fmt.Errorf("a device's key of type %T; want Ed25519 or P-256", device.Public())
-}
-
-// fixed turns the ASN.1 of crypto/ecdsa into r and s of 32 bytes each.
-func fixed(der []byte) ([]byte, error) {
-	var sig struct{ R, S *big.Int }
-	if rest, err := asn1.Unmarshal(der, &sig); err != nil || len(rest) != 0 {
-		return nil, errors.New("a signature of another form")
-	}
-	if sig.R.Sign() <= 0 || sig.S.Sign() <= 0 || sig.R.BitLen() > 256 || sig.S.BitLen() > 256 {
-		return nil, errors.New("a signature out of range")
-	}
-	out := make([]byte, signatureSize)
-	sig.R.FillBytes(out[:32])
-	sig.S.FillBytes(out[32:])
-	return out, nil
 }
 
 // parseAuth reads the content of an Auth record and verifies the proof in it,

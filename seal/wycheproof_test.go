@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/sallyport/sallyport/internal/ecsig"
 )
 
 // The vectors of the Wycheproof project (C2SP/wycheproof, testvectors_v1) against
@@ -196,7 +198,7 @@ func TestFixed(t *testing.T) {
 		"bytes behind it": {append(must(asn1.Marshal(rs{big.NewInt(1), big.NewInt(2)})), 0), false},
 		"nothing":         {nil, false},
 	} {
-		if b, err := fixed(tt.der); (err == nil) != tt.ok || tt.ok && len(b) != signatureSize {
+		if b, err := ecsig.Fixed(tt.der); (err == nil) != tt.ok || tt.ok && len(b) != signatureSize {
 			t.Errorf("%s: got %x, %v", name, b, err)
 		}
 	}

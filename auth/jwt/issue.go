@@ -1,7 +1,6 @@
 package jwt
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -15,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/sallyport/sallyport/internal/ecsig"
 )
 
 // Signer signs tokens with one private key: ES256 on P-256, or EdDSA on Ed25519.
@@ -118,9 +119,8 @@ func (s *Signer) Sign(typ string, claims any) (string, error) {
 	if body[0] != '{' {
 		return "", errors.New("jwt: the claims are no JSON object")
 	}
-	const longest = 64 // bytes of a signature
 	b64 := base64.RawURLEncoding
-	token := make([]byte, 0, b64.EncodedLen(len(head)+len(body)+longest)+4)
+	token := make([]byte, 0, b64.EncodedLen(len(head)+len(body)+ecsig.Size)+4) // Ed25519's are as long
 	token = append(b64.AppendEncode(token, head), '.')
 	token = b64.AppendEncode(token, body)
 	signature, err := s.sign(token)
@@ -143,23 +143,9 @@ func (s *Signer) sign(signed []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return fixed(der), nil
+		return ecsig.Fixed(der)
 	case ed25519.PrivateKey:
 		return ed25519.Sign(private, signed), nil
 	}
 	panic(fmt.Sprintf("jwt: a signer of type %T", s.private))
-}
-
-// fixed turns what crypto/ecdsa has made with a P-256 key, two numbers in ASN.1,
-// into 32 bytes for each (RFC 7518, section 3.4).
-func fixed(der []byte) []byte {
-	out := make([]byte, 64)
-	rest := der[2:]
-	for end := 32; end <= 64; end += 32 {
-		size := int(rest[1])
-		number := bytes.TrimLeft(rest[2:2+size], "\x00")
-		copy(out[end-len(number):end], number)
-		rest = rest[2+size:]
-	}
-	return out
 }
