@@ -139,9 +139,8 @@ func (v *visit) live(c *Conn, h *Handshake, sink Sink) {
 
 // switching is the head of the 101, with the headers of the policy.
 func (v *visit) switching(protocol string) []byte {
-	head := ws.AppendResponse(make([]byte, 0, 1<<10), v.offer, protocol, nil)
-	head = v.policy.headers.Append(head[:len(head)-len("\r\n")])
-	return append(head, "\r\n"...)
+	head := ws.AppendSwitching(make([]byte, 0, 1<<10), v.offer, protocol)
+	return append(v.policy.headers.Append(head), "\r\n"...)
 }
 
 // goLive makes c's link, unless c has ended.

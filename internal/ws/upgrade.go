@@ -133,16 +133,23 @@ func AcceptKey(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// AppendResponse appends the whole head of a 101 answer. protocol is left out
-// when it is empty or was not offered. Headers of h that belong to the handshake
-// or to a body, and those that are not valid in HTTP (a CR, an LF, any control
-// character), are dropped; the others follow sorted by name.
-func AppendResponse(dst []byte, offer Offer, protocol string, h http.Header) []byte {
+// AppendSwitching appends the head of a 101 answer but for the empty line that
+// ends it. protocol is left out when it is empty or was not offered.
+func AppendSwitching(dst []byte, offer Offer, protocol string) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
 	dst = appendLine(dst, "Sec-WebSocket-Accept", AcceptKey(offer.Key))
 	if protocol != "" && slices.Contains(offer.Protocols, protocol) && validToken(protocol) {
 		dst = appendLine(dst, "Sec-WebSocket-Protocol", protocol)
 	}
+	return dst
+}
+
+// AppendResponse appends the whole head of a 101 answer. Headers of h that belong
+// to the handshake or to a body, and those that are not valid in HTTP (a CR, an LF,
+// any control character), are dropped; the others follow what [AppendSwitching]
+// appends, sorted by name.
+func AppendResponse(dst []byte, offer Offer, protocol string, h http.Header) []byte {
+	dst = AppendSwitching(dst, offer, protocol)
 	for _, name := range sortedNames(h) {
 		for _, value := range h[name] {
 			if validLine(name, value) && !reserved(name) {
