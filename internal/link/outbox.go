@@ -163,8 +163,9 @@ func (o *outbox) pop() segment {
 
 // join takes the first segment, and those behind it that leave in the same write.
 func (o *outbox) join() segment {
-	seg, size, n := o.pop(), 0, 0
-	for size = len(seg.bytes); n < len(o.queue) && size+len(o.queue[n].bytes) <= segmentSize; n++ {
+	seg, n := o.pop(), 0
+	size := len(seg.bytes)
+	for ; n < len(o.queue) && size+len(o.queue[n].bytes) <= segmentSize; n++ {
 		size += len(o.queue[n].bytes)
 	}
 	if n == 0 {

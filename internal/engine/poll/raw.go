@@ -12,22 +12,14 @@ import (
 // the kernel never waits, whatever the mode of the socket.
 const dontWait = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
 
-func receive(fd int32, b []byte) (int, error) {
-	for {
-		n, _, err := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), dontWait, 0, 0)
-		switch err {
-		case 0:
-			return int(n), nil
-		case syscall.EINTR:
-		default:
-			return 0, err
-		}
-	}
-}
+func receive(fd int32, b []byte) (int, error) { return move(syscall.SYS_RECVFROM, fd, b) }
 
-func send(fd int32, b []byte) (int, error) {
+func send(fd int32, b []byte) (int, error) { return move(syscall.SYS_SENDTO, fd, b) }
+
+// move is either.
+func move(call uintptr, fd int32, b []byte) (int, error) {
 	for {
-		n, _, err := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), dontWait, 0, 0)
+		n, _, err := syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), dontWait, 0, 0)
 		switch err {
 		case 0:
 			return int(n), nil

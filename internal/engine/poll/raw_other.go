@@ -10,18 +10,14 @@ import (
 // On these systems package syscall lacks numbers, or nobody has tried them. The
 // sockets do not wait either.
 
-func receive(fd int32, b []byte) (int, error) {
-	for {
-		n, err := syscall.Read(int(fd), b)
-		if err != syscall.EINTR {
-			return max(n, 0), err
-		}
-	}
-}
+func receive(fd int32, b []byte) (int, error) { return move(syscall.Read, fd, b) }
 
-func send(fd int32, b []byte) (int, error) {
+func send(fd int32, b []byte) (int, error) { return move(syscall.Write, fd, b) }
+
+// move is either.
+func move(call func(int, []byte) (int, error), fd int32, b []byte) (int, error) {
 	for {
-		n, err := syscall.Write(int(fd), b)
+		n, err := call(int(fd), b)
 		if err != syscall.EINTR {
 			return max(n, 0), err
 		}
